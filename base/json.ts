@@ -1,0 +1,36 @@
+// JSON whose integers are exact: an integer literal of sixteen or more digits is read as a bigint, because an rlimit,
+// a seccomp argument or a memory limit may be any 64-bit number and JSON.parse would round it silently.
+// A bigint is written back as a plain integer literal. Objects keep the order of their keys.
+
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
+
+const LONG_INTEGER = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/gs;
+const MARK = "\u0001integer:";
+
+/** Throws SyntaxError on malformed text, as JSON.parse does. */
+export function parseJson(text: string): Json {
+  if (!/\d{16}/.test(text)) return JSON.parse(text) as Json;
+  const marked = text.replace(LONG_INTEGER, (token) => (token[0] === '"' ? token : `"\\u0001integer:${token}"`));
+  return JSON.parse(marked, (_key, value: unknown) =>
+    typeof value === "string" && value.startsWith(MARK) ? exactInteger(value.slice(MARK.length)) : value,
+  ) as Json;
+}
+
+export function formatJson(value: unknown, indent = 0): string {
+  let long = false;
+  const text = JSON.stringify(
+    value,
+    (_key, part: unknown) => {
+      if (typeof part !== "bigint") return part;
+      long = true;
+      return `${MARK}${part}`;
+    },
+    indent,
+  );
+  return long ? text.replace(/"\\u0001integer:(-?\d+)"/g, "$1") : text;
+}
+
+function exactInteger(digits: string): number | bigint {
+  const near = Number(digits);
+  return Number.isSafeInteger(near) ? near : BigInt(digits);
+}

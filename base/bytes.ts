@@ -11,6 +11,9 @@ export interface Utf8Codec {
   decode(bytes: Uint8Array): string;
 }
 
+/** The rule itself, for a native codec to fall back on. */
+export const portableUtf8: Utf8Codec = { encode: portableEncode, decode: portableDecode };
+
 let codec: Utf8Codec | null = null;
 
 /** Called once by the runtime, before main. */
@@ -89,13 +92,7 @@ function portableEncode(text: string): Bytes {
     else if (point >= 0xdc80 && point <= 0xdcff) bytes.push(point - 0xdc00);
     else if (point < 0x800) bytes.push(0xc0 | (point >> 6), 0x80 | (point & 63));
     else if (point < 0x10000) bytes.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63));
-    else
-      bytes.push(
-        0xf0 | (point >> 18),
-        0x80 | ((point >> 12) & 63),
-        0x80 | ((point >> 6) & 63),
-        0x80 | (point & 63),
-      );
+    else bytes.push(0xf0 | (point >> 18), 0x80 | ((point >> 12) & 63), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63));
   }
   return Uint8Array.from(bytes);
 }
@@ -114,7 +111,8 @@ function portableDecode(bytes: Uint8Array): string {
 function decodePoint(bytes: Uint8Array, at: number): [point: number, length: number] {
   const first = bytes[at]!;
   if (first < 0x80) return [first, 1];
-  const length = first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0;
+  const length =
+    first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0;
   if (length === 0 || at + length > bytes.length) return [0xdc00 + first, 1];
   let point = first & (0x7f >> length);
   for (let next = 1; next < length; next++) {

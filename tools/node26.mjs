@@ -13,5 +13,8 @@ if (!existsSync(node)) {
 }
 // This variable makes every start of Node read and parse a certificate bundle: about 60 ms each time.
 const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
-const run = spawnSync(node, ["--disable-warning=ExperimentalWarning", ...process.argv.slice(2)], { stdio: "inherit", env });
+const run = spawnSync(node, ["--disable-warning=ExperimentalWarning", ...process.argv.slice(2)], {
+  stdio: "inherit",
+  env,
+});
 process.exit(run.status ?? 128);

@@ -1,0 +1,272 @@
+//! The door: the few primitives through which TypeScript reaches the machine. Mechanism only; what a number means is
+//! known in linux/ (TypeScript). Border names and their order are those of linux/door.ts.
+
+use crate::{seccomp, text, Start};
+use rquickjs_sys as js;
+use std::ffi::{c_char, c_int, CStr};
+
+type Arguments = *mut js::JSValue;
+type Function = unsafe extern "C" fn(*mut js::JSContext, js::JSValue, c_int, Arguments) -> js::JSValue;
+
+/// System calls take at most six arguments.
+const SYSCALL_ARGUMENTS: usize = 6;
+
+/// The process's argument area, for `title`; set once by `open`.
+static mut TITLE: (*mut u8, usize) = (std::ptr::null_mut(), 0);
+
+/// Makes the object that main receives.
+///
+/// # Safety
+/// Called once, with a live context and the process's start vectors.
+pub unsafe fn open(context: *mut js::JSContext, start: &Start) -> js::JSValue {
+    remember_title(start);
+    let door = js::JS_NewObject(context);
+    let functions: [(&CStr, Function, c_int); 8] = [
+        (c"syscall", syscall, 7),
+        (c"address", address, 1),
+        (c"memory", memory, 2),
+        (c"encode", encode, 1),
+        (c"decode", decode, 3),
+        (c"title", title, 1),
+        (c"escapeJson", escape_json, 5),
+        (c"seccomp", seccomp::compile, 4),
+    ];
+    for (name, function, length) in functions {
+        let kind = js::JSCFunctionEnum_JS_CFUNC_generic;
+        let value = js::JS_NewCFunction2(context, Some(function), name.as_ptr(), length, kind, 0);
+        js::JS_SetPropertyStr(context, door, name.as_ptr(), value);
+    }
+    js::JS_SetPropertyStr(context, door, c"args".as_ptr(), strings(context, &start.arguments));
+    js::JS_SetPropertyStr(context, door, c"env".as_ptr(), strings(context, &start.environment));
+    js::JS_SetPropertyStr(context, door, c"idle".as_ptr(), js::JS_NULL);
+    door
+}
+
+unsafe fn remember_title(start: &Start) {
+    let first = start.arguments[0];
+    let last = start.environment.last().or(start.arguments.last()).copied().unwrap_or(first);
+    let end = last as usize + CStr::from_ptr(last).to_bytes_with_nul().len();
+    TITLE = (first as *mut u8, end - first as usize);
+}
+
+unsafe fn strings(context: *mut js::JSContext, list: &[*const c_char]) -> js::JSValue {
+    let array = js::JS_NewArray(context);
+    for (at, entry) in list.iter().enumerate() {
+        let value = text::string_of(context, CStr::from_ptr(*entry).to_bytes());
+        js::JS_SetPropertyUint32(context, array, at as u32, value);
+    }
+    array
+}
+
+/// The bytes behind an ArrayBuffer or a view of one. None leaves a pending exception.
+pub unsafe fn buffer(context: *mut js::JSContext, value: js::JSValue) -> Option<&'static mut [u8]> {
+    let mut size = 0;
+    if js::JS_IsArrayBuffer(value) {
+        let start = js::JS_GetArrayBuffer(context, &mut size, value);
+        return slice(start, size as usize);
+    }
+    let (mut offset, mut length) = (0, 0);
+    let whole = js::JS_GetTypedArrayBuffer(context, value, &mut offset, &mut length, std::ptr::null_mut());
+    if js::JS_IsException(whole) {
+        return None;
+    }
+    let start = js::JS_GetArrayBuffer(context, &mut size, whole);
+    // The view keeps the buffer alive, so this reference may go before the bytes are used.
+    js::JS_FreeValue(context, whole);
+    slice(start.wrapping_add(offset as usize), length as usize)
+}
+
+unsafe fn slice(start: *mut u8, length: usize) -> Option<&'static mut [u8]> {
+    if length == 0 {
+        return Some(&mut []);
+    }
+    (!start.is_null()).then(|| std::slice::from_raw_parts_mut(start, length))
+}
+
+unsafe fn argument(count: c_int, arguments: Arguments, at: usize) -> js::JSValue {
+    if at < count as usize { *arguments.add(at) } else { js::JS_UNDEFINED }
+}
+
+fn number(context: *mut js::JSContext, value: i64) -> js::JSValue {
+    // SAFETY: making a number touches nothing but the context.
+    unsafe {
+        match i32::try_from(value) {
+            Ok(small) => js::JS_MKVAL(js::JS_TAG_INT, small),
+            Err(_) => js::JS_NewNumber(context, value as f64),
+        }
+    }
+}
+
+/// syscall(number, ...arguments): the raw result, a negative errno on failure. Strings go as NUL-terminated bytes,
+/// buffers as their address, null as 0. A string with a NUL inside is refused: the kernel would see another path.
+unsafe extern "C" fn syscall(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let mut code = 0i64;
+    if js::JS_ToInt64(context, &mut code, argument(count, arguments, 0)) != 0 {
+        return js::JS_EXCEPTION;
+    }
+    let mut words = [0i64; SYSCALL_ARGUMENTS];
+    let mut texts: [Vec<u8>; SYSCALL_ARGUMENTS] = Default::default();
+    for at in 0..SYSCALL_ARGUMENTS.min((count as usize).saturating_sub(1)) {
+        let value = *arguments.add(at + 1);
+        if !word(context, value, &mut texts[at], &mut words[at]) {
+            return js::JS_EXCEPTION;
+        }
+    }
+    number(context, raw(code, &words))
+}
+
+/// One argument as the kernel wants it; false leaves a pending exception.
+unsafe fn word(context: *mut js::JSContext, value: js::JSValue, text: &mut Vec<u8>, into: &mut i64) -> bool {
+    if js::JS_IsString(value) {
+        if !text::bytes_of(context, value, text) {
+            return false;
+        }
+        if text.contains(&0) {
+            js::JS_ThrowTypeError(context, c"a string for the kernel contains a NUL byte".as_ptr());
+            return false;
+        }
+        text.push(0);
+        *into = text.as_ptr() as i64;
+    } else if js::JS_IsObject(value) {
+        match buffer(context, value) {
+            Some(bytes) => *into = bytes.as_ptr() as i64,
+            None => return false,
+        }
+    } else if js::JS_IsBigInt(value) {
+        return js::JS_ToBigInt64(context, into, value) == 0;
+    } else if !js::JS_IsNull(value) && !js::JS_IsUndefined(value) {
+        return js::JS_ToInt64(context, into, value) == 0;
+    }
+    true
+}
+
+/// The system call itself, not through libc's wrapper: clone3 and vfork-like calls return twice through this frame,
+/// which is sound because the process is single-threaded and a child without CLONE_VM owns a copy of the stack.
+#[inline(never)]
+unsafe fn raw(code: i64, words: &[i64; SYSCALL_ARGUMENTS]) -> i64 {
+    let result: i64;
+    std::arch::asm!(
+        "syscall",
+        inlateout("rax") code => result,
+        in("rdi") words[0], in("rsi") words[1], in("rdx") words[2],
+        in("r10") words[3], in("r8") words[4], in("r9") words[5],
+        lateout("rcx") _, lateout("r11") _,
+    );
+    result
+}
+
+/// address(buffer): where its bytes lie. Valid while the buffer is referenced and not resized.
+unsafe extern "C" fn address(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    match buffer(context, argument(count, arguments, 0)) {
+        Some(bytes) => number(context, bytes.as_ptr() as i64),
+        None => js::JS_EXCEPTION,
+    }
+}
+
+/// memory(address, length): a view of mapped memory as a Uint8Array. The caller vouches for the range's life.
+unsafe extern "C" fn memory(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let (mut start, mut length) = (0i64, 0i64);
+    if js::JS_ToInt64(context, &mut start, argument(count, arguments, 0)) != 0
+        || js::JS_ToInt64(context, &mut length, argument(count, arguments, 1)) != 0
+    {
+        return js::JS_EXCEPTION;
+    }
+    js::JS_NewUint8Array(context, start as *mut u8, length as _, None, std::ptr::null_mut(), false)
+}
+
+/// encode(text): its bytes, surrogate escapes undone.
+unsafe extern "C" fn encode(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let mut bytes = Vec::new();
+    if !text::bytes_of(context, argument(count, arguments, 0), &mut bytes) {
+        return js::JS_EXCEPTION;
+    }
+    js::JS_NewUint8ArrayCopy(context, bytes.as_ptr(), bytes.len() as _)
+}
+
+/// decode(buffer, start, end): the text of that part of the bytes.
+unsafe extern "C" fn decode(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let Some(bytes) = buffer(context, argument(count, arguments, 0)) else { return js::JS_EXCEPTION };
+    let (mut start, mut end) = (0i64, bytes.len() as i64);
+    if count > 1 && js::JS_ToInt64(context, &mut start, *arguments.add(1)) != 0
+        || count > 2 && js::JS_ToInt64(context, &mut end, *arguments.add(2)) != 0
+    {
+        return js::JS_EXCEPTION;
+    }
+    match bytes.get(start.max(0) as usize..end.max(0) as usize) {
+        Some(part) => text::string_of(context, part),
+        None => js::JS_ThrowRangeError(context, c"decode: outside of the buffer".as_ptr()),
+    }
+}
+
+/// title(text): what `ps` shows as this process's command line, cut to the room the kernel gave.
+unsafe extern "C" fn title(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let mut bytes = Vec::new();
+    if !text::bytes_of(context, argument(count, arguments, 0), &mut bytes) {
+        return js::JS_EXCEPTION;
+    }
+    // SAFETY: the area is the process's own writable argument and environment block, whose text was copied into
+    // JavaScript strings before the program began; libc's environ is not read afterwards.
+    let (start, room) = TITLE;
+    let length = bytes.len().min(room - 1);
+    std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, length);
+    std::ptr::write_bytes(start.add(length), 0, room - length);
+    js::JS_UNDEFINED
+}
+
+/// escapeJson(from, start, end, into, at): writes the bytes as the inside of a JSON string (invalid UTF-8 becomes
+/// U+FFFD, as Go's encoder does) and returns where it stopped writing; -1 if `into` has no room for the worst case.
+unsafe extern "C" fn escape_json(
+    context: *mut js::JSContext,
+    _this: js::JSValue,
+    count: c_int,
+    arguments: Arguments,
+) -> js::JSValue {
+    let (mut start, mut end, mut at) = (0i64, 0i64, 0i64);
+    let from = buffer(context, argument(count, arguments, 0));
+    let into = buffer(context, argument(count, arguments, 3));
+    let (Some(from), Some(into)) = (from, into) else { return js::JS_EXCEPTION };
+    if js::JS_ToInt64(context, &mut start, argument(count, arguments, 1)) != 0
+        || js::JS_ToInt64(context, &mut end, argument(count, arguments, 2)) != 0
+        || js::JS_ToInt64(context, &mut at, argument(count, arguments, 4)) != 0
+    {
+        return js::JS_EXCEPTION;
+    }
+    let (Some(part), Some(room)) = (from.get(start.max(0) as usize..end.max(0) as usize), into.get_mut(at as usize..))
+    else {
+        return js::JS_ThrowRangeError(context, c"escapeJson: outside of a buffer".as_ptr());
+    };
+    match text::escape(part, room) {
+        Some(length) => number(context, at + length as i64),
+        None => number(context, -1),
+    }
+}

@@ -1,0 +1,134 @@
+//! A QuickJS runtime and context with the intrinsics Gantry's programs use, on the arena allocator.
+
+use crate::arena;
+use rquickjs_sys as js;
+use std::ffi::{c_void, CStr};
+
+/// Bytes of stack JavaScript may use; the main thread has 8 MiB.
+const STACK_LIMIT: js::size_t = 2 << 20;
+/// Bytes allocated since the last collection before the next one.
+const COLLECT_AFTER: js::size_t = 1 << 20;
+
+pub struct Engine {
+    pub runtime: *mut js::JSRuntime,
+    pub context: *mut js::JSContext,
+}
+
+/// Promises rejected so far without a handler, with their reasons; the engine is single-threaded.
+static mut UNHANDLED: Vec<(*mut c_void, js::JSValue)> = Vec::new();
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    pub fn new() -> Engine {
+        // SAFETY: the allocator's functions live for ever; the context belongs to the runtime made just before.
+        unsafe {
+            let runtime = js::JS_NewRuntime2(arena::functions(), std::ptr::null_mut());
+            js::JS_SetMaxStackSize(runtime, STACK_LIMIT);
+            js::JS_SetGCThreshold(runtime, COLLECT_AFTER);
+            js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), std::ptr::null_mut());
+            let context = js::JS_NewContextRaw(runtime);
+            js::JS_AddIntrinsicBaseObjects(context);
+            js::JS_AddIntrinsicDate(context);
+            js::JS_AddIntrinsicRegExp(context);
+            js::JS_AddIntrinsicJSON(context);
+            js::JS_AddIntrinsicMapSet(context);
+            js::JS_AddIntrinsicTypedArrays(context);
+            js::JS_AddIntrinsicPromise(context);
+            js::JS_AddIntrinsicBigInt(context);
+            Engine { runtime, context }
+        }
+    }
+
+    /// Runs the top level of a program's bytecode. False after reporting an exception.
+    ///
+    /// # Safety
+    /// `code` must be the output of this same engine version's compiler: QuickJS does not verify bytecode.
+    pub unsafe fn load(&self, code: &[u8]) -> bool {
+        let flags = js::JS_READ_OBJ_BYTECODE as i32;
+        let function = js::JS_ReadObject(self.context, code.as_ptr(), code.len() as _, flags);
+        if js::JS_IsException(function) {
+            self.report(c"bytecode");
+            return false;
+        }
+        let result = js::JS_EvalFunction(self.context, function);
+        if js::JS_IsException(result) {
+            self.report(c"top level");
+            return false;
+        }
+        js::JS_FreeValue(self.context, result);
+        true
+    }
+
+    /// Runs all pending jobs. False when one threw or left a rejection without a handler: that is a defect.
+    ///
+    /// # Safety
+    /// Must be called on the thread that made the engine, not from inside a JavaScript call.
+    pub unsafe fn drain(&self) -> bool {
+        let mut context = std::ptr::null_mut();
+        loop {
+            match js::JS_ExecutePendingJob(self.runtime, &mut context) {
+                0 => {
+                    let unhandled = &*std::ptr::addr_of!(UNHANDLED);
+                    for (_, reason) in unhandled {
+                        report_value(self.context, c"unhandled rejection", *reason);
+                    }
+                    return unhandled.is_empty();
+                }
+                1.. => {}
+                _ => {
+                    self.report(c"job");
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Writes the pending exception and its stack to standard error.
+    ///
+    /// # Safety
+    /// As for `drain`.
+    pub unsafe fn report(&self, what: &CStr) {
+        let exception = js::JS_GetException(self.context);
+        report_value(self.context, what, exception);
+        js::JS_FreeValue(self.context, exception);
+    }
+}
+
+unsafe extern "C" fn track(
+    context: *mut js::JSContext,
+    promise: js::JSValue,
+    reason: js::JSValue,
+    handled: bool,
+    _opaque: *mut c_void,
+) {
+    let unhandled = &mut *std::ptr::addr_of_mut!(UNHANDLED);
+    let key = js::JS_VALUE_GET_PTR(promise);
+    if !handled {
+        unhandled.push((key, js::JS_DupValue(context, reason)));
+    } else if let Some(at) = unhandled.iter().position(|entry| entry.0 == key) {
+        js::JS_FreeValue(context, unhandled.swap_remove(at).1);
+    }
+}
+
+unsafe fn report_value(context: *mut js::JSContext, what: &CStr, value: js::JSValue) {
+    eprint!("gantry: {}: ", what.to_string_lossy());
+    print_value(context, value);
+    let stack = js::JS_GetPropertyStr(context, value, c"stack".as_ptr());
+    if js::JS_IsString(stack) {
+        print_value(context, stack);
+    }
+    js::JS_FreeValue(context, stack);
+}
+
+unsafe fn print_value(context: *mut js::JSContext, value: js::JSValue) {
+    let text = js::JS_ToCString(context, value);
+    if !text.is_null() {
+        eprintln!("{}", CStr::from_ptr(text).to_string_lossy());
+        js::JS_FreeCString(context, text);
+    }
+}

@@ -1,0 +1,43 @@
+// The door: what the Rust host gives a QuickJS program, in the host's own order (host/src/door.rs). This file is the
+// only seam to the machine: a test installs a fake, everything in linux/ calls through `door()`.
+
+import type { Bytes } from "../base/bytes.ts";
+
+/** Text goes as NUL-terminated bytes (surrogate escapes undone, a NUL inside is refused), a buffer as its address,
+ *  null as 0; a bigint carries 64 bits, a number up to 53. */
+export type SyscallArgument = number | bigint | string | Uint8Array | ArrayBuffer | BigInt64Array | Int32Array | null;
+
+export interface Door {
+  /** The raw result: a negative errno on failure. At most six arguments. */
+  syscall(number: number, ...args: SyscallArgument[]): number;
+  /** Where the buffer's bytes lie; valid while it is referenced and not resized. */
+  address(buffer: Uint8Array): number;
+  /** A view of mapped memory; the caller vouches for how long the mapping lives. */
+  memory(address: number, length: number): Bytes;
+  encode(text: string): Bytes;
+  decode(bytes: Uint8Array, start?: number, end?: number): string;
+  /** Sets what `ps` shows as the command line. Cut to the room the kernel gave the original arguments and environment. */
+  title(text: string): void;
+  /** Writes from[start..end) as the inside of a JSON string at into[at..]; returns the new end, or -1 if there might be
+   *  no room (six bytes for each byte). */
+  escapeJson(from: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number;
+  /** A compiled seccomp program, or a negative errno. The flat form of `rules` is described in host/src/seccomp.rs. */
+  seccomp(defaultAction: number, architectures: string[], names: string[], rules: Uint8Array): Bytes | number;
+  readonly args: string[];
+  readonly env: string[];
+  /** Called by the host whenever no job is left; waits for the next event and dispatches it. A returned number is the
+   *  exit code. Null: the program ends when its jobs are done. */
+  idle: (() => number | undefined) | null;
+}
+
+let installed: Door | null = null;
+
+/** Called first thing in main (runtime/quickjs) or by a test. */
+export function installDoor(door: Door): void {
+  installed = door;
+}
+
+export function door(): Door {
+  if (installed === null) throw new Error("impossible state: no door was installed before the first system call");
+  return installed;
+}

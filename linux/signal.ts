@@ -1,0 +1,145 @@
+// Signals: names and numbers (x86_64), masks, a descriptor that delivers them, and the reset before execve.
+
+import { door } from "./door.ts";
+import { must } from "./errno.ts";
+import { Fd, read } from "./fd.ts";
+import * as nr from "./numbers.ts";
+
+/** Index is the number; 0 is unused. Real-time signals are SIGRTMIN+n from 34 on. */
+export const SIGNAL_NAMES = [
+  "",
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGILL",
+  "SIGTRAP",
+  "SIGABRT",
+  "SIGBUS",
+  "SIGFPE",
+  "SIGKILL",
+  "SIGUSR1",
+  "SIGSEGV",
+  "SIGUSR2",
+  "SIGPIPE",
+  "SIGALRM",
+  "SIGTERM",
+  "SIGSTKFLT",
+  "SIGCHLD",
+  "SIGCONT",
+  "SIGSTOP",
+  "SIGTSTP",
+  "SIGTTIN",
+  "SIGTTOU",
+  "SIGURG",
+  "SIGXCPU",
+  "SIGXFSZ",
+  "SIGVTALRM",
+  "SIGPROF",
+  "SIGWINCH",
+  "SIGIO",
+  "SIGPWR",
+  "SIGSYS",
+] as const;
+export const SIGHUP = 1;
+export const SIGINT = 2;
+export const SIGQUIT = 3;
+export const SIGKILL = 9;
+export const SIGPIPE = 13;
+export const SIGTERM = 15;
+export const SIGCHLD = 17;
+export const SIGCONT = 18;
+export const SIGSTOP = 19;
+export const SIGTTIN = 21;
+export const SIGTTOU = 22;
+export const SIGWINCH = 28;
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+
+const SIG_BLOCK = 0;
+const SIG_UNBLOCK = 1;
+const SIG_SETMASK = 2;
+const MASK_SIZE = 8;
+const SFD_CLOEXEC = 0o2000000;
+const SFD_NONBLOCK = 0o4000;
+/** struct signalfd_siginfo */
+const SIGINFO_SIZE = 128;
+
+/** "TERM", "SIGTERM", "sigterm", "15", "RTMIN+1": the number, or null for what is none. */
+export function parseSignal(text: string): number | null {
+  if (/^\d+$/.test(text)) return Number(text) >= 1 && Number(text) <= SIGRTMAX ? Number(text) : null;
+  const name = text.toUpperCase().replace(/^(SIG)?/, "SIG");
+  const realtime = /^SIGRTM(IN|AX)([+-]\d+)?$/.exec(name);
+  if (realtime !== null) {
+    const number = (realtime[1] === "IN" ? SIGRTMIN : SIGRTMAX) + Number(realtime[2] ?? 0);
+    return number >= SIGRTMIN && number <= SIGRTMAX ? number : null;
+  }
+  const known: readonly string[] = SIGNAL_NAMES;
+  const alias: Record<string, string> = { SIGIOT: "SIGABRT", SIGCLD: "SIGCHLD", SIGPOLL: "SIGIO" };
+  const number = known.indexOf(alias[name] ?? name);
+  return number > 0 ? number : null;
+}
+
+function maskOf(signals: readonly number[]): BigInt64Array {
+  let bits = 0n;
+  for (const signal of signals) bits |= 1n << BigInt(signal - 1);
+  return BigInt64Array.of(BigInt.asIntN(64, bits));
+}
+
+export function blockSignals(signals: readonly number[]): void {
+  must("sigprocmask", "", door().syscall(nr.SYS_rt_sigprocmask, SIG_BLOCK, maskOf(signals), null, MASK_SIZE));
+}
+
+export function unblockSignals(signals: readonly number[]): void {
+  must("sigprocmask", "", door().syscall(nr.SYS_rt_sigprocmask, SIG_UNBLOCK, maskOf(signals), null, MASK_SIZE));
+}
+
+/** struct kernel_sigaction: handler, flags, restorer, mask; handler 0 is the default, 1 ignore. */
+export function setDisposition(signal: number, disposition: "default" | "ignore"): void {
+  const action = BigInt64Array.of(disposition === "ignore" ? 1n : 0n, 0n, 0n, 0n);
+  must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE));
+}
+
+/** All dispositions to the default and an empty mask, as a program expects to find them: an ignored SIGPIPE (which
+ *  Rust's start sets) and a blocked SIGCHLD would be inherited over execve. */
+export function resetSignals(): void {
+  const action = new BigInt64Array(4);
+  for (let signal = 1; signal <= SIGRTMAX; signal++) {
+    if (signal !== SIGKILL && signal !== SIGSTOP) door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE);
+  }
+  must("sigprocmask", "", door().syscall(nr.SYS_rt_sigprocmask, SIG_SETMASK, maskOf([]), null, MASK_SIZE));
+}
+
+/** A descriptor that becomes readable when one of the (blocked) signals arrives. Non-blocking. */
+export function openSignalFd(signals: readonly number[], replacing: Fd | null = null): Fd {
+  const flags = SFD_CLOEXEC | SFD_NONBLOCK;
+  const old = replacing === null ? -1 : replacing.number;
+  const fd = must("signalfd", "", door().syscall(nr.SYS_signalfd4, old, maskOf(signals), MASK_SIZE, flags));
+  return replacing ?? new Fd(fd);
+}
+
+export interface SignalInfo {
+  signal: number;
+  /** The sender's or the child's pid. */
+  pid: number;
+}
+
+/** All that have arrived by now. */
+export function readSignals(fd: number): SignalInfo[] {
+  const arrived: SignalInfo[] = [];
+  const buffer = new Uint8Array(SIGINFO_SIZE * 8);
+  const view = new DataView(buffer.buffer);
+  for (let got = read(fd, buffer); got !== null && got > 0; got = read(fd, buffer)) {
+    for (let at = 0; at + SIGINFO_SIZE <= got; at += SIGINFO_SIZE) {
+      arrived.push({ signal: view.getUint32(at, true), pid: view.getUint32(at + 12, true) });
+    }
+  }
+  return arrived;
+}
+
+/** False when there is no such process. */
+export function kill(pid: number, signal: number): boolean {
+  const result = door().syscall(nr.SYS_kill, pid, signal);
+  if (result === -3 /* ESRCH */) return false;
+  must("kill", `${pid}`, result);
+  return true;
+}

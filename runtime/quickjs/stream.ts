@@ -1,0 +1,204 @@
+// ByteStream, Connection and Listener over descriptors and the loop. Descriptors are non-blocking where the kernel lets
+// them (regular files never block anyway).
+
+import type { ByteStream, Connection, Listener } from "../../base/runtime.ts";
+import { EPOLLIN, EPOLLOUT } from "../../linux/epoll.ts";
+import { EPERM, errnoOf } from "../../linux/errno.ts";
+import { type Fd, read, setNonBlocking, write } from "../../linux/fd.ts";
+import { accept, peerCredentials, shutdownWrite } from "../../linux/socket.ts";
+import type { Loop } from "./loop.ts";
+
+interface PendingRead {
+  into: Uint8Array;
+  resolve: (count: number) => void;
+  reject: (reason: unknown) => void;
+}
+
+interface PendingWrite {
+  bytes: Uint8Array;
+  resolve: () => void;
+  reject: (reason: unknown) => void;
+}
+
+export class FdStream implements ByteStream {
+  readonly #loop: Loop;
+  readonly #fd: Fd;
+  readonly #kind: "socket" | "file";
+  /** A shared descriptor that must stay blocking: read only when the loop saw it ready. */
+  readonly #blocking: boolean;
+  readonly #writes: PendingWrite[] = [];
+  #read: PendingRead | null = null;
+  #shutdown: "no" | "asked" | "done" = "no";
+  #closed = false;
+  /** Events now registered with the loop; 0 means not registered. */
+  #registered = 0;
+
+  /** Owns the descriptor. */
+  constructor(loop: Loop, fd: Fd, kind: "socket" | "file", blocking = false) {
+    this.#blocking = blocking;
+    this.#loop = loop;
+    this.#fd = fd;
+    this.#kind = kind;
+  }
+
+  get descriptor(): number {
+    return this.#fd.number;
+  }
+
+  read(into: Uint8Array): Promise<number> {
+    if (this.#closed) return Promise.resolve(0);
+    if (this.#read !== null) throw new Error("impossible state: two reads of one stream at a time");
+    return new Promise((resolve, reject) => {
+      this.#read = { into, resolve, reject };
+      if (!this.#blocking) this.#tryRead();
+      this.#register();
+    });
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#closed || this.#shutdown !== "no") return Promise.reject(new Error("write to a closed stream"));
+    return new Promise((resolve, reject) => {
+      this.#writes.push({ bytes, resolve, reject });
+      if (this.#writes.length === 1) this.#tryWrite();
+      this.#register();
+    });
+  }
+
+  closeWrite(): void {
+    if (this.#closed || this.#shutdown !== "no") return;
+    this.#shutdown = "asked";
+    this.#finishShutdown();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#registered !== 0) this.#loop.unwatch(this.#fd.number);
+    this.#fd.close();
+    const reading = this.#read;
+    this.#read = null;
+    reading?.resolve(0);
+    for (const pending of this.#writes.splice(0)) pending.reject(new Error("the stream was closed"));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #tryRead(): void {
+    const pending = this.#read;
+    if (pending === null) return;
+    try {
+      const got = read(this.#fd.number, pending.into);
+      if (got === null) return;
+      this.#read = null;
+      pending.resolve(got);
+    } catch (thrown) {
+      this.#read = null;
+      // The other side of a terminal went (EIO) or a peer reset: for a reader that is the end.
+      if (errnoOf(thrown) === 5 || errnoOf(thrown) === 104) pending.resolve(0);
+      else pending.reject(thrown);
+    }
+  }
+
+  #tryWrite(): void {
+    for (let pending = this.#writes[0]; pending !== undefined; pending = this.#writes[0]) {
+      try {
+        const put = write(this.#fd.number, pending.bytes);
+        if (put === null) return;
+        if (put < pending.bytes.length) {
+          pending.bytes = pending.bytes.subarray(put);
+          continue;
+        }
+        this.#writes.shift();
+        pending.resolve();
+      } catch (thrown) {
+        for (const failed of this.#writes.splice(0)) failed.reject(thrown);
+      }
+    }
+    this.#finishShutdown();
+  }
+
+  #finishShutdown(): void {
+    if (this.#shutdown !== "asked" || this.#writes.length > 0) return;
+    this.#shutdown = "done";
+    if (this.#kind === "socket") shutdownWrite(this.#fd.number);
+  }
+
+  #register(): void {
+    if (this.#closed) return;
+    const wanted = (this.#read === null ? 0 : EPOLLIN) | (this.#writes.length === 0 ? 0 : EPOLLOUT);
+    if (wanted === this.#registered) return;
+    if (wanted === 0) this.#loop.unwatch(this.#fd.number);
+    else this.#watch(wanted);
+    this.#registered = wanted;
+  }
+
+  #watch(events: number): void {
+    try {
+      this.#loop.watch(this.#fd.number, events, (ready) => {
+        if ((ready & ~EPOLLOUT) !== 0) this.#tryRead();
+        if (this.#writes.length > 0) this.#tryWrite();
+        this.#register();
+      });
+    } catch (thrown) {
+      // epoll refuses regular files and /dev/null with EPERM: they are always ready.
+      if (errnoOf(thrown) !== EPERM) throw thrown;
+      this.#tryRead();
+    }
+  }
+}
+
+export class SocketConnection extends FdStream implements Connection {
+  readonly peer: { pid: number; uid: number; gid: number } | null;
+
+  constructor(loop: Loop, fd: Fd, local: boolean) {
+    super(loop, fd, "socket");
+    this.peer = local ? peerCredentials(fd.number) : null;
+  }
+}
+
+export class SocketListener implements Listener {
+  readonly #loop: Loop;
+  readonly #fd: Fd;
+  readonly #local: boolean;
+  #waiting: ((connection: Connection | null) => void) | null = null;
+  #closed = false;
+
+  /** Owns the listening descriptor. `local`: a unix socket, whose peers have credentials. */
+  constructor(loop: Loop, fd: Fd, local: boolean) {
+    this.#loop = loop;
+    this.#fd = fd;
+    this.#local = local;
+    setNonBlocking(fd.number, true);
+  }
+
+  accept(): Promise<Connection | null> {
+    if (this.#closed) return Promise.resolve(null);
+    const now = accept(this.#fd.number);
+    if (now !== null) return Promise.resolve(new SocketConnection(this.#loop, now, this.#local));
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+      this.#loop.watch(this.#fd.number, EPOLLIN, () => {
+        const fd = accept(this.#fd.number);
+        if (fd === null) return;
+        this.#loop.unwatch(this.#fd.number);
+        this.#waiting = null;
+        resolve(new SocketConnection(this.#loop, fd, this.#local));
+      });
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#waiting !== null) this.#loop.unwatch(this.#fd.number);
+    this.#fd.close();
+    this.#waiting?.(null);
+    this.#waiting = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,3 @@
+// The Node programs: one bundle that every daemon name starts.
+
+export async function buildDaemons(): Promise<void> {}

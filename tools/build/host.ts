@@ -1,0 +1,9 @@
+// The Rust host: a static library that every QuickJS executable is linked with, and the bytecode compiler.
+
+import { layout } from "./paths.ts";
+import { run } from "./run.ts";
+
+/** Cargo decides itself what is up to date. Run inside host/, whose .cargo/config.toml asks for a static executable. */
+export function buildHost(): void {
+  run("cargo", ["build", "--release", "--quiet", "--locked", "--target-dir", layout.cargo], { cwd: layout.host });
+}

@@ -1,0 +1,24 @@
+// `npm run build`: everything into dist/bin. Incremental: a step whose inputs are older than its output is skipped.
+//
+//     host/ ── cargo ──▶ libgantry_host.a ─┐
+//     programs/x ─ esbuild ─ compile ─▶ x.bin ─┴─ cc ──▶ dist/bin/{runc,docker,docker-init}   (programs.ts, link.ts)
+//     programs/dockerd … ─ esbuild ─▶ one script ─▶ dist/bin/{dockerd,containerd,ctr}         (daemons.ts)
+//
+// Options: --debug keeps line numbers in the bytecode, so that a stack trace names them.
+
+import { mkdirSync } from "node:fs";
+import { buildDaemons } from "./daemons.ts";
+import { buildHost } from "./host.ts";
+import { linkExecutables } from "./link.ts";
+import { installPackages } from "./packages.ts";
+import { layout } from "./paths.ts";
+import { compilePrograms } from "./programs.ts";
+
+const debug = process.argv.includes("--debug");
+mkdirSync(layout.bin, { recursive: true });
+mkdirSync(layout.work, { recursive: true });
+installPackages(["gcc", "libseccomp-dev"], ["/usr/bin/cc", "/usr/lib/x86_64-linux-gnu/libseccomp.a"]);
+buildHost();
+const programs = await compilePrograms({ debug });
+linkExecutables(programs);
+await buildDaemons();

@@ -1,0 +1,66 @@
+// QuickJS programs: each programs/<name>/main.ts is bundled into one script and compiled to bytecode by the engine that
+// will load it.
+
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { layout } from "./paths.ts";
+import { run } from "./run.ts";
+
+export interface CompiledProgram {
+  name: string;
+  /** Path of the bytecode. */
+  code: string;
+}
+
+/** The executables, the programs inside each (the first runs under any other name) and the names that link to it. */
+export const EXECUTABLES: readonly { file: string; programs: readonly string[]; aliases: Record<string, string> }[] = [
+  { file: "docker", programs: ["docker"], aliases: {} },
+  {
+    file: "runc",
+    programs: ["runc", "containerd-shim-runc-v2", "docker-proxy", "docker-net", "containerd-unpack"],
+    aliases: { "containerd-shim": "containerd-shim-runc-v2" },
+  },
+  // A file of its own: it is bound into containers, and nothing a container could overwrite may be the host's runtime.
+  { file: "docker-init", programs: ["docker-init"], aliases: {} },
+];
+
+export async function compilePrograms(options: { debug: boolean }): Promise<Map<string, CompiledProgram>> {
+  const names = EXECUTABLES.flatMap((executable) => executable.programs);
+  const present = names.filter((name) => existsSync(join(layout.root, "programs", name, "main.ts")));
+  const compiled = await Promise.all(present.map((name) => compileProgram(name, options)));
+  return new Map(compiled.map((program) => [program.name, program]));
+}
+
+async function compileProgram(name: string, options: { debug: boolean }): Promise<CompiledProgram> {
+  const script = await bundle(name);
+  const code = join(layout.work, `${name}.bin`);
+  const compiler = join(layout.cargo, "release/compile");
+  const stamp = createHash("sha256").update(script).update(readFileSync(compiler)).update(String(options.debug));
+  const digest = stamp.digest("hex");
+  const record = join(layout.work, `${name}.digest`);
+  if (existsSync(code) && existsSync(record) && readFileSync(record, "utf8") === digest) return { name, code };
+  const source = join(layout.work, `${name}.js`);
+  writeFileSync(source, script);
+  run(compiler, [source, code, ...(options.debug ? ["--debug"] : [])]);
+  writeFileSync(record, digest);
+  return { name, code };
+}
+
+async function bundle(name: string): Promise<string> {
+  const entry = `import { main } from "./programs/${name}/main.ts"; globalThis.main = main;`;
+  const result = await build({
+    stdin: { contents: entry, resolveDir: layout.root, loader: "ts" },
+    bundle: true,
+    write: false,
+    format: "iife",
+    platform: "neutral",
+    // What QuickJS-ng speaks, less explicit resource management, which esbuild lowers.
+    target: "es2023",
+    minifySyntax: true,
+    treeShaking: true,
+    logLevel: "warning",
+  });
+  return result.outputFiles[0]!.text;
+}

@@ -55,7 +55,7 @@ function assembly(carried: readonly CompiledProgram[], aliases: readonly [string
     (program, index) => `.balign 16\n.Lcode${index}: .incbin "${program.code}"\n.Lend${index}:`,
   );
   return [
-    ".section .rodata.gantry, \"a\"",
+    '.section .rodata.gantry, "a"',
     ".balign 16",
     "table:",
     ...rows,
@@ -67,7 +67,7 @@ function assembly(carried: readonly CompiledProgram[], aliases: readonly [string
     "  mov $table, %rcx",
     `  mov $${entries.length}, %r8`,
     "  jmp gantry_main",
-    ".section .note.GNU-stack, \"\", @progbits",
+    '.section .note.GNU-stack, "", @progbits',
     "",
   ].join("\n");
 }

@@ -46,9 +46,12 @@ export interface MessageType<T> {
   create(given?: Partial<T>): T;
 }
 
+/** What generated code exports for each message. */
+export interface GeneratedType<T> extends MessageType<T>, AnyMessageType {}
+
 type Values = Record<string, unknown>;
 
-interface AnyMessageType {
+export interface AnyMessageType {
   readonly typeName: string;
   readonly fields: () => readonly Field[];
 }
@@ -160,32 +163,45 @@ function encodeMap(writer: ProtobufWriter, number: number, type: FieldType, map:
 function encodeScalar(writer: ProtobufWriter, type: ScalarType, value: unknown): void {
   switch (type) {
     case "string":
-      return writer.bytes(encodeUtf8(value as string));
+      writer.bytes(encodeUtf8(value as string));
+      break;
     case "bytes":
-      return writer.bytes(value as Uint8Array);
+      writer.bytes(value as Uint8Array);
+      break;
     case "bool":
-      return writer.varint(value === true ? 1 : 0);
+      writer.varint(value === true ? 1 : 0);
+      break;
     case "uint32":
-      return writer.varint((value as number) >>> 0);
+      writer.varint((value as number) >>> 0);
+      break;
     case "int32":
-      return (value as number) < 0 ? writer.varint64(BigInt(value as number)) : writer.varint(value as number);
+      if ((value as number) < 0) writer.varint64(BigInt(value as number));
+      else writer.varint(value as number);
+      break;
     case "sint32":
-      return writer.varint((((value as number) << 1) ^ ((value as number) >> 31)) >>> 0);
+      writer.varint((((value as number) << 1) ^ ((value as number) >> 31)) >>> 0);
+      break;
     case "int64":
     case "uint64":
-      return writer.varint64(value as bigint);
+      writer.varint64(value as bigint);
+      break;
     case "sint64":
-      return writer.varint64(((value as bigint) << 1n) ^ ((value as bigint) >> 63n));
+      writer.varint64(((value as bigint) << 1n) ^ ((value as bigint) >> 63n));
+      break;
     case "fixed32":
     case "sfixed32":
-      return writer.fixed32(value as number);
+      writer.fixed32(value as number);
+      break;
     case "fixed64":
     case "sfixed64":
-      return writer.fixed64(value as bigint);
+      writer.fixed64(value as bigint);
+      break;
     case "float":
-      return writer.float(value as number);
+      writer.float(value as number);
+      break;
     case "double":
-      return writer.double(value as number);
+      writer.double(value as number);
+      break;
   }
 }
 

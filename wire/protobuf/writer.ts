@@ -31,7 +31,10 @@ export class ProtobufWriter {
 
   /** Two's complement of 64 bits. */
   varint64(value: bigint): void {
-    if (value >= 0n && value <= 0xffffffffn) return this.varint(Number(value));
+    if (value >= 0n && value <= 0xffffffffn) {
+      this.varint(Number(value));
+      return;
+    }
     this.#reserve(VARINT_LIMIT);
     let rest = BigInt.asUintN(64, value);
     while (rest > 127n) {

@@ -91,6 +91,7 @@ export const SYS_getpgid = 121;
 export const SYS_getsid = 124;
 export const SYS_capget = 125;
 export const SYS_capset = 126;
+export const SYS_rt_sigtimedwait = 128;
 export const SYS_sigaltstack = 131;
 export const SYS_personality = 135;
 export const SYS_statfs = 137;

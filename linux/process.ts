@@ -15,6 +15,7 @@ const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const PR_SET_CHILD_SUBREAPER = 36;
+const PR_GET_CHILD_SUBREAPER = 37;
 /** struct clone_args up to `cgroup` (kernel 5.7) */
 const CLONE_ARGS_SIZE = 88;
 
@@ -126,6 +127,12 @@ export function setDumpable(on: boolean): void {
 
 export function setChildSubreaper(): void {
   must("prctl", "PR_SET_CHILD_SUBREAPER", door().syscall(nr.SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+}
+
+export function isChildSubreaper(): boolean {
+  const flag = new Int32Array(1);
+  must("prctl", "PR_GET_CHILD_SUBREAPER", door().syscall(nr.SYS_prctl, PR_GET_CHILD_SUBREAPER, flag, 0, 0, 0));
+  return flag[0] !== 0;
 }
 
 export function newSession(): void {

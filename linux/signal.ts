@@ -1,7 +1,7 @@
 // Signals: names and numbers (x86_64), masks, a descriptor that delivers them, and the reset before execve.
 
 import { door } from "./door.ts";
-import { must } from "./errno.ts";
+import { EINTR, must } from "./errno.ts";
 import { Fd, read } from "./fd.ts";
 import * as nr from "./numbers.ts";
 
@@ -99,6 +99,39 @@ export function setDisposition(signal: number, disposition: "default" | "ignore"
   must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE));
 }
 
+/** Blocks all signals but the named ones; the mask before it, for `restoreMask`. */
+export function blockAllBut(open: readonly number[]): BigInt64Array {
+  const before = new BigInt64Array(1);
+  const mask = BigInt64Array.of(~maskOf(open)[0]!);
+  must("sigprocmask", "", door().syscall(nr.SYS_rt_sigprocmask, SIG_SETMASK, mask, before, MASK_SIZE));
+  return before;
+}
+
+export function restoreMask(mask: BigInt64Array): void {
+  must("sigprocmask", "", door().syscall(nr.SYS_rt_sigprocmask, SIG_SETMASK, mask, null, MASK_SIZE));
+}
+
+/** Ignores the signal; the disposition before it, for `restoreDisposition`. */
+export function ignoreSignal(signal: number): BigInt64Array {
+  const before = new BigInt64Array(4);
+  const action = BigInt64Array.of(1n, 0n, 0n, 0n);
+  must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, before, MASK_SIZE));
+  return before;
+}
+
+export function restoreDisposition(signal: number, action: BigInt64Array): void {
+  must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE));
+}
+
+/** Sleeps until one of the blocked signals outside of `open` arrives, and takes it. */
+export function waitSignal(open: readonly number[]): number {
+  const mask = BigInt64Array.of(~maskOf(open)[0]!);
+  for (;;) {
+    const result = door().syscall(nr.SYS_rt_sigtimedwait, mask, null, null, MASK_SIZE);
+    if (result !== -EINTR) return must("sigwait", "", result);
+  }
+}
+
 /** All dispositions to the default and an empty mask, as a program expects to find them: an ignored SIGPIPE (which
  *  Rust's start sets) and a blocked SIGCHLD would be inherited over execve. */
 export function resetSignals(): void {
@@ -134,6 +167,47 @@ export function readSignals(fd: number): SignalInfo[] {
     }
   }
   return arrived;
+}
+
+const SENTENCES: Readonly<Record<number, string>> = {
+  1: "Hangup",
+  2: "Interrupt",
+  3: "Quit",
+  4: "Illegal instruction",
+  5: "Trace/breakpoint trap",
+  6: "Aborted",
+  7: "Bus error",
+  8: "Floating point exception",
+  9: "Killed",
+  10: "User defined signal 1",
+  11: "Segmentation fault",
+  12: "User defined signal 2",
+  13: "Broken pipe",
+  14: "Alarm clock",
+  15: "Terminated",
+  16: "Stack fault",
+  17: "Child exited",
+  18: "Continued",
+  19: "Stopped (signal)",
+  20: "Stopped",
+  21: "Stopped (tty input)",
+  22: "Stopped (tty output)",
+  23: "Urgent I/O condition",
+  24: "CPU time limit exceeded",
+  25: "File size limit exceeded",
+  26: "Virtual timer expired",
+  27: "Profiling timer expired",
+  28: "Window changed",
+  29: "I/O possible",
+  30: "Power failure",
+  31: "Bad system call",
+};
+
+/** As strsignal(3) puts it. */
+export function signalSentence(signal: number): string {
+  return (
+    SENTENCES[signal] ?? (signal >= SIGRTMIN ? `Real-time signal ${signal - SIGRTMIN}` : `Unknown signal ${signal}`)
+  );
 }
 
 /** False when there is no such process. */

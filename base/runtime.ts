@@ -15,7 +15,8 @@ export interface ByteStream extends Disposable {
   /** Reads what is there, at most `into.length` bytes, waiting for at least one. 0 means end: the peer closed its half,
    *  or this side was closed. One read at a time. */
   read(into: Uint8Array): Promise<number>;
-  /** Resolves when all bytes are handed to the kernel; the caller may then reuse the buffer. Writes keep their order. */
+  /** Resolves when all bytes are handed to the kernel; the caller may then reuse the buffer. Writes keep their order.
+   *  */
   write(bytes: Uint8Array): Promise<void>;
   /** Half-close: the peer reads 0; reading goes on. */
   closeWrite(): void;

@@ -16,7 +16,8 @@ export interface Door {
   memory(address: number, length: number): Bytes;
   encode(text: string): Bytes;
   decode(bytes: Uint8Array, start?: number, end?: number): string;
-  /** Sets what `ps` shows as the command line. Cut to the room the kernel gave the original arguments and environment. */
+  /** Sets what `ps` shows as the command line. Cut to the room the kernel gave the original arguments and environment.
+   *  */
   title(text: string): void;
   /** Writes from[start..end) as the inside of a JSON string at into[at..]; returns the new end, or -1 if there might be
    *  no room (six bytes for each byte). */

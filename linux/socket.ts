@@ -127,8 +127,8 @@ export function socketPair(type = SOCK_STREAM): [Fd, Fd] {
   return [new Fd(ends[0]!), new Fd(ends[1]!)];
 }
 
-/** struct msghdr with one iovec and one control buffer. The caller holds the whole result while the call runs: the header
- *  only knows addresses, and QuickJS frees what is no longer referenced at once. */
+/** struct msghdr with one iovec and one control buffer. The caller holds the whole result while the call runs: the
+ *  header only knows addresses, and QuickJS frees what is no longer referenced at once. */
 function message(data: Uint8Array, control: Uint8Array): { header: BigInt64Array; vector: BigInt64Array } {
   const vector = BigInt64Array.of(BigInt(door().address(data)), BigInt(data.length));
   const header = new BigInt64Array(7);

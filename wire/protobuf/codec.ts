@@ -1,8 +1,9 @@
 // The protobuf codec: one small interpreter of field tables, shared by Node and QuickJS. Generated code (api/*/gen) is
 // the tables and the TypeScript types; a function per message would be several times the bytecode in every shim.
 //
-// Shapes: int64 and uint64 are bigint, bytes are Uint8Array, a message that is absent is null, as is an absent `optional`
-// or oneof member; a map is a plain object. Unknown fields are skipped. Source: protobuf encoding specification, proto3.
+// Shapes: int64 and uint64 are bigint, bytes are Uint8Array, a message that is absent is null, as is an absent
+// `optional` or oneof member; a map is a plain object. Unknown fields are skipped. Source: protobuf encoding
+// specification, proto3.
 
 import { type Bytes, decodeUtf8, encodeUtf8 } from "../../base/bytes.ts";
 import { Failure } from "../../base/errors.ts";

@@ -246,7 +246,7 @@ function decodePacked(list: unknown[], type: ScalarType, reader: ProtobufReader)
 function decodeEntry(type: FieldType, place: Place): [key: string, value: unknown] {
   const entry = { reader: place.reader.section(), depth: place.depth };
   let key = "";
-  let value: unknown = typeof type === "string" ? zeroOf(type) : null;
+  let value: unknown = typeof type === "string" ? zeroOf(type) : defaults(type);
   while (!entry.reader.atEnd) {
     const [number, wire] = entry.reader.tag();
     if (number === 1) key = decodeValue("string", wire, entry) as string;
@@ -268,7 +268,8 @@ function decodeScalar(type: ScalarType, reader: ProtobufReader): unknown {
     case "string":
       return decodeUtf8(reader.bytes());
     case "bytes":
-      return reader.bytes().slice();
+      // Not slice(): that of a Buffer would share the memory.
+      return new Uint8Array(reader.bytes());
     case "bool":
       return reader.varint64() !== 0n;
     case "uint32":

@@ -1,0 +1,215 @@
+// The serving side of ttrpc, on both engines: the shim's task service, containerd's event forwarding.
+//
+//     frame ─▶ Request ─▶ handler(request, context) ─▶ Response or its Status
+//                            │ runs beside others of the same connection; answered in the order they end
+//                            └ context is canceled when the connection ends or the caller's time is up
+//
+// Whatever a connection sends harms only itself: a bad message is refused, a foreign protocol ends the connection.
+
+import { Request, Response } from "../../api/wellknown/gen/ttrpc.ts";
+import { Failure } from "../../base/errors.ts";
+import type { ByteStream, Clock, Connection, Listener } from "../../base/runtime.ts";
+import { type AnyHandlers, type CallContext, Cancel, type HandlersOf, type Headers } from "../call.ts";
+import type { AnyMethod, AnyService } from "../protobuf/service.ts";
+import * as frames from "./frame.ts";
+import { CALLS_LIMIT, TURN_LIMIT, UNSENT_LIMIT } from "./limits.ts";
+import { headersOf, NAMESPACE_HEADER } from "./metadata.ts";
+import { deadlineFailure, statusOf } from "./status.ts";
+
+interface Registered {
+  methods: ReadonlyMap<string, { method: AnyMethod; call: AnyHandlers[string] }>;
+  handlers: AnyHandlers;
+}
+
+export class TtrpcServer {
+  readonly #clock: Clock;
+  readonly #services = new Map<string, Registered>();
+  readonly #connections = new Set<ServedConnection>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  register<S extends AnyService>(service: S, handlers: HandlersOf<S>): void {
+    const table = handlers as AnyHandlers;
+    const methods = Object.entries(service.methods).map(
+      ([name, method]) => [method.name, { method, call: table[name] }] as const,
+    );
+    this.#services.set(service.name, { methods: new Map(methods), handlers: table });
+  }
+
+  /** Serves until the listener is closed. `admit` looks at a connection before its first byte is read (who is it?). */
+  async serve(listener: Listener, admit: (connection: Connection) => boolean = () => true): Promise<void> {
+    for (let next = await listener.accept(); next !== null; next = await listener.accept()) {
+      if (admit(next)) void this.serveConnection(next);
+      else next.close();
+    }
+  }
+
+  /** Serves one connection to its end, then closes it. Never throws. */
+  async serveConnection(stream: ByteStream): Promise<void> {
+    const connection = new ServedConnection(stream, this.#clock, (request) => this.#find(request));
+    this.#connections.add(connection);
+    await connection.run();
+    this.#connections.delete(connection);
+  }
+
+  /** Ends all connections; their calls are canceled. */
+  close(): void {
+    for (const connection of this.#connections) connection.close();
+  }
+
+  #find(request: Request): { method: AnyMethod; run: (message: never, context: CallContext) => unknown } {
+    const service = this.#services.get(request.service);
+    if (service === undefined) throw new Failure("unimplemented", `service ${request.service}`);
+    const found = service.methods.get(request.method);
+    if (found?.call === undefined) throw new Failure("unimplemented", `method ${request.method}`);
+    if (found.method.clientStream || found.method.serverStream) {
+      throw new Failure("unimplemented", `method ${request.method}: streams are not served over ttrpc`);
+    }
+    return { method: found.method, run: found.call.bind(service.handlers) };
+  }
+}
+
+/** What a handler sees; owned by one call. */
+class ServedCall extends Cancel implements CallContext {
+  readonly headers: Headers;
+  answered = false;
+
+  constructor(headers: Headers) {
+    super();
+    this.headers = headers;
+  }
+
+  get namespace(): string {
+    return this.headers[NAMESPACE_HEADER] ?? "";
+  }
+}
+
+type Find = (request: Request) => { method: AnyMethod; run: (message: never, context: CallContext) => unknown };
+
+class ServedConnection {
+  readonly #stream: ByteStream;
+  readonly #clock: Clock;
+  readonly #find: Find;
+  readonly #calls = new Map<number, ServedCall>();
+  #unsent = 0;
+  #sent: (() => void) | null = null;
+  #closed = false;
+
+  constructor(stream: ByteStream, clock: Clock, find: Find) {
+    this.#stream = stream;
+    this.#clock = clock;
+    this.#find = find;
+  }
+
+  async run(): Promise<void> {
+    const reader = new frames.FrameReader(this.#stream);
+    try {
+      for (let frame = await reader.next(), count = 1; frame !== null; frame = await reader.next(), count++) {
+        this.#receive(frame);
+        // A peer that never stops sending must not keep the loop from everybody else.
+        if (count % TURN_LIMIT === 0) await this.#clock.sleep(0);
+        while (this.#unsent > UNSENT_LIMIT && !this.#closed) await this.#progress();
+      }
+    } catch {
+      // A reset, or a peer that speaks something else: for this connection both are the end.
+    }
+    this.close();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stream.close();
+    this.#wake();
+    for (const call of this.#calls.values()) call.cancel();
+    this.#calls.clear();
+  }
+
+  #receive(frame: frames.Frame): void {
+    const { streamId } = frame;
+    try {
+      if (frame.payload === null) throw frames.oversized(frame.length);
+      if (streamId % 2 === 0) {
+        throw new Failure("invalid_argument", "StreamID must be odd for client initiated streams");
+      }
+      // No stream of data is ever open here; other types are left for a later protocol, as the original does.
+      if (frame.type === frames.FRAME_DATA) throw new Failure("invalid_argument", "StreamID is no longer active");
+      if (frame.type !== frames.FRAME_REQUEST) return;
+      if (this.#calls.has(streamId)) {
+        throw new Failure("invalid_argument", "StreamID cannot be re-used and must increment");
+      }
+      if (this.#calls.size >= CALLS_LIMIT) {
+        throw new Failure("resource_exhausted", `more than ${CALLS_LIMIT} unanswered requests on one connection`);
+      }
+      const request = Request.decode(frame.payload);
+      const found = this.#find(request);
+      if ((frame.flags & frames.FLAG_REMOTE_OPEN) !== 0) {
+        throw new Failure("unimplemented", `method ${request.method} takes one message and no stream`);
+      }
+      void this.#answer(streamId, request, found);
+    } catch (thrown) {
+      this.#send(streamId, { status: statusOf(thrown), payload: new Uint8Array(0) });
+    }
+  }
+
+  /** Runs the handler. Its answer is dropped when the call was ended meanwhile. */
+  async #answer(streamId: number, request: Request, found: ReturnType<Find>): Promise<void> {
+    const call = new ServedCall(headersOf(request.metadata));
+    this.#calls.set(streamId, call);
+    const finish = (response: Response) => {
+      if (call.answered || this.#closed) return;
+      call.answered = true;
+      this.#calls.delete(streamId);
+      this.#send(streamId, response);
+    };
+    using _deadline = this.#deadline(request.timeoutNano, () => {
+      finish({ status: statusOf(deadlineFailure()), payload: new Uint8Array(0) });
+      call.cancel();
+    });
+    try {
+      const answer = await found.run(found.method.request.decode(request.payload) as never, call);
+      finish({ status: null, payload: found.method.response.encode(answer) });
+    } catch (thrown) {
+      finish({ status: statusOf(thrown), payload: new Uint8Array(0) });
+    }
+  }
+
+  #deadline(nanoseconds: bigint, expired: () => void): Disposable {
+    // A deadline beyond what a timer can count (292 years fit the field) is none.
+    if (nanoseconds <= 0n || nanoseconds > BigInt(Number.MAX_SAFE_INTEGER)) return { [Symbol.dispose]() {} };
+    return this.#clock.timer(Math.min(Number(nanoseconds) / 1e6, 0x7fffffff), expired);
+  }
+
+  #send(streamId: number, response: Response): void {
+    let bytes: Uint8Array;
+    try {
+      bytes = frames.encodeFrame(streamId, frames.FRAME_RESPONSE, Response.encode(response));
+    } catch (thrown) {
+      const refusal = { status: statusOf(thrown), payload: new Uint8Array(0) };
+      bytes = frames.encodeFrame(streamId, frames.FRAME_RESPONSE, Response.encode(refusal));
+    }
+    if (this.#closed) return;
+    this.#unsent += bytes.length;
+    this.#stream.write(bytes).then(
+      () => {
+        this.#unsent -= bytes.length;
+        this.#wake();
+      },
+      () => this.close(),
+    );
+  }
+
+  #progress(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#sent = resolve;
+    });
+  }
+
+  #wake(): void {
+    const waiting = this.#sent;
+    this.#sent = null;
+    waiting?.();
+  }
+}

@@ -1,5 +1,5 @@
-// `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the figures
-// as JSON; other arguments choose parts by name (runtime, starts, engine, memory).
+// `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the
+// figures as JSON; other arguments choose parts by name (runtime, starts, engine, memory).
 
 import { writeFileSync } from "node:fs";
 import { type Figure, format } from "./harness.ts";

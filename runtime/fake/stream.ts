@@ -1,4 +1,5 @@
-// Two connected ByteStreams in memory, for tests of codecs: what one writes the other reads, in pieces the test chooses.
+// Two connected ByteStreams in memory, for tests of codecs: what one writes the other reads, in pieces the test
+// chooses.
 
 import { Failure } from "../../base/errors.ts";
 import type { Connection } from "../../base/runtime.ts";

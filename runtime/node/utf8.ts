@@ -1,5 +1,5 @@
-// Node's native UTF-8 codec under the rule of base/bytes.ts: what is no valid UTF-8 goes through surrogate escapes, which
-// the native one does not know, so such text and such bytes take the portable way.
+// Node's native UTF-8 codec under the rule of base/bytes.ts: what is no valid UTF-8 goes through surrogate escapes,
+// which the native one does not know, so such text and such bytes take the portable way.
 
 import { isUtf8 } from "node:buffer";
 import { portableUtf8, type Utf8Codec } from "../../base/bytes.ts";

@@ -1,6 +1,6 @@
 // The receiving side of a connection: a ByteStream with a buffer in front, from which heads, lines and body pieces are
-// taken. At most one read of the stream is under way; whoever needs bytes meanwhile waits for that one, so a watcher for
-// the peer's end and a reader can share a connection.
+// taken. At most one read of the stream is under way; whoever needs bytes meanwhile waits for that one, so a watcher
+// for the peer's end and a reader can share a connection.
 
 import type { Bytes } from "../../base/bytes.ts";
 import type { ByteStream } from "../../base/runtime.ts";

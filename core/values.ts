@@ -64,10 +64,7 @@ export function checkIdentifier(identifier: string): void {
     );
   }
   if (IDENTIFIER.test(identifier)) return;
-  throw new Failure(
-    "invalid_argument",
-    `identifier "${identifier}" must match ${IDENTIFIER.source}: invalid argument`,
-  );
+  throw new Failure("invalid_argument", `identifier "${identifier}" must match ${IDENTIFIER.source}: invalid argument`);
 }
 
 export function checkDigest(digest: string): void {

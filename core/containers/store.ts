@@ -41,7 +41,10 @@ export class Containers {
   get(namespace: string, id: string): Container {
     const container = this.table.get(namespace, id);
     if (container !== null) return container;
-    throw new Failure("not_found", `container ${JSON.stringify(id)} in namespace ${JSON.stringify(namespace)}: not found`);
+    throw new Failure(
+      "not_found",
+      `container ${JSON.stringify(id)} in namespace ${JSON.stringify(namespace)}: not found`,
+    );
   }
 
   private list(namespace: string, filters: readonly string[]): Container[] {
@@ -103,7 +106,8 @@ function check(container: Container): void {
 function merge(current: Container, wanted: NewContainer, fields: readonly string[] | null): Container {
   if (fields === null || fields.length === 0) {
     for (const fixed of ["snapshotter"] as const) {
-      if (current[fixed] !== wanted[fixed]) throw new Failure("invalid_argument", `container.${fixed} field is immutable`);
+      if (current[fixed] !== wanted[fixed])
+        throw new Failure("invalid_argument", `container.${fixed} field is immutable`);
     }
     return { ...current, ...wanted, labels: withoutEmpty(wanted.labels) };
   }

@@ -69,7 +69,9 @@ export class ContentFiles {
   }
 
   async ingests(): Promise<IngestFacts[]> {
-    const facts = readdirSync(join(this.root, "ingest")).map((hash) => this.readIngest(join(this.root, "ingest", hash)));
+    const facts = readdirSync(join(this.root, "ingest")).map((hash) =>
+      this.readIngest(join(this.root, "ingest", hash)),
+    );
     return (await Promise.all(facts)).filter((fact) => fact !== null);
   }
 
@@ -110,7 +112,10 @@ export class ContentFiles {
       const [startedAt, updatedAt] = ["startedat", "updatedat"].map((file) =>
         Date.parse(readFileSync(join(path, file), "utf8")),
       );
-      const offset = await stat(join(path, "data")).then((facts) => facts.size, () => 0);
+      const offset = await stat(join(path, "data")).then(
+        (facts) => facts.size,
+        () => 0,
+      );
       const total = await readFile(join(path, "total"), "utf8").then(Number, () => 0);
       return { name, offset, total, startedAt: startedAt!, updatedAt: updatedAt! };
     } catch {

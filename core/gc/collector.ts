@@ -84,7 +84,11 @@ export class Collector {
   private async run(): Promise<Collected> {
     const { blobs, snapshots, leases, database } = this.parts;
     const collected = { content: 0, snapshots: 0 };
-    const namespaces = new Set([...blobs.table.namespaces(), ...snapshots.table.namespaces(), ...leases.table.namespaces()]);
+    const namespaces = new Set([
+      ...blobs.table.namespaces(),
+      ...snapshots.table.namespaces(),
+      ...leases.table.namespaces(),
+    ]);
     await database.change("running", (change) => {
       for (const namespace of namespaces) {
         const live = this.mark(namespace);
@@ -158,7 +162,8 @@ export class Collector {
       return false;
     }
     if (changed >= this.parts.database.createdAt) return false;
-    if (!this.warned) this.parts.warn(`${path} is older than the metadata database and is not collected, nor others like it`);
+    if (!this.warned)
+      this.parts.warn(`${path} is older than the metadata database and is not collected, nor others like it`);
     this.warned = true;
     return true;
   }

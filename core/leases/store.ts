@@ -18,11 +18,7 @@ export const leaseTable = defineTable<LeaseRecord>("leases");
 const RESOURCE_LIMIT = 100_000; // resources of one lease
 const RESOURCE_TYPE = /^(content|ingests|images|snapshots\/[A-Za-z0-9._-]+)$/;
 
-export function addToLease(
-  table: LeaseTable,
-  change: Change,
-  added: { scope: Scope; type: string; id: string },
-): void {
+export function addToLease(table: LeaseTable, change: Change, added: { scope: Scope; type: string; id: string }): void {
   const { scope, type, id } = added;
   if (scope.lease === null) return;
   const lease = table.get(scope.namespace, scope.lease);
@@ -51,7 +47,8 @@ export class Leases {
       create: (lease) => this.create(namespace, lease),
       delete: (id, sync) => this.delete(namespace, id, sync),
       list: async (filters) => this.list(namespace, filters),
-      addResource: (id, resource) => this.alter(namespace, id, (held) => [...without(held, resource), checked(resource)]),
+      addResource: (id, resource) =>
+        this.alter(namespace, id, (held) => [...without(held, resource), checked(resource)]),
       deleteResource: (id, resource) => this.alter(namespace, id, (held) => without(held, resource)),
       listResources: async (id) => [...this.record(namespace, id).resources],
     };

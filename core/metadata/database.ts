@@ -31,7 +31,10 @@ export interface TableDefinition<T> {
 }
 
 export function defineTable<T>(name: string, codec: RecordCodec<T> | null = null): TableDefinition<T> {
-  return { name, codec: codec ?? { encode: (record) => JSON.stringify(record), decode: (text) => JSON.parse(text) as T } };
+  return {
+    name,
+    codec: codec ?? { encode: (record) => JSON.stringify(record), decode: (text) => JSON.parse(text) as T },
+  };
 }
 
 type RowChange = [table: string, namespace: string, key: string, text: string | null];
@@ -169,7 +172,8 @@ export class Database implements AsyncDisposable {
 
   /** Resolves when everything before it is written and the file is closed. */
   close(): Promise<void> {
-    this.closed ??= this.pending.size === 0 && this.broken === null ? this.finish() : this.drain().then(() => this.finish());
+    this.closed ??=
+      this.pending.size === 0 && this.broken === null ? this.finish() : this.drain().then(() => this.finish());
     return this.closed;
   }
 

@@ -5,7 +5,7 @@ import { Failure } from "../../base/errors.ts";
 import { fieldReader, parseFilters } from "../filters/filter.ts";
 import { addToLease, type LeaseTable } from "../leases/store.ts";
 import { type Database, defineTable, type Table } from "../metadata/database.ts";
-import { checkLabels, type Labels, mergeLabels, type Mount, type Scope, withoutEmpty } from "../values.ts";
+import { checkLabels, type Labels, type Mount, mergeLabels, type Scope, withoutEmpty } from "../values.ts";
 import type { SnapshotDirectories } from "./directories.ts";
 import type { SnapshotInfo, SnapshotKind, SnapshotStore, SnapshotUsage } from "./snapshots.ts";
 

@@ -8,9 +8,9 @@
 // whiteout. Owner comes before attributes and mode, because chown clears capabilities and setuid bits.
 
 import type { ApplyAnswer } from "../../api/unpack/unpack.ts";
-import { type BlockingRead, TarReader } from "../../core/archive/tar/reader.ts";
-import type { Entry } from "../../core/archive/tar/header.ts";
 import { Failure } from "../../base/errors.ts";
+import type { Entry } from "../../core/archive/tar/header.ts";
+import { type BlockingRead, TarReader } from "../../core/archive/tar/reader.ts";
 import { EOPNOTSUPP, EPERM, SyscallFailure } from "../../linux/errno.ts";
 import { listDirectory, O_CREAT, O_EXCL, O_WRONLY, S_IFBLK, S_IFCHR, S_IFIFO, writeAll } from "../../linux/fd.ts";
 import * as tree from "../../linux/tree.ts";
@@ -126,7 +126,8 @@ class LayerWriter implements Disposable {
     }
     if (!isDirectory(statChild(this.places.directory(above), name))) return;
     const inside = [...above, name];
-    for (const child of listDirectory(".", this.places.directory(inside))) this.removeOld(inside, `${path}/`, child.name);
+    for (const child of listDirectory(".", this.places.directory(inside)))
+      this.removeOld(inside, `${path}/`, child.name);
   }
 
   private makeRoom(directory: number, name: string, entry: Entry): void {
@@ -142,7 +143,8 @@ class LayerWriter implements Disposable {
       if (statChild(at.directory, at.name) === null) tree.makeDirectoryAt(at.directory, at.name, 0o700);
     } else if (entry.kind === "symlink") tree.makeSymlinkAt(at.directory, at.name, entry.target);
     else if (entry.kind === "link") this.makeLink(entry, at);
-    else if (entry.kind === "fifo") tree.makeNodeAt(at.directory, at.name, { mode: S_IFIFO | 0o600, major: 0, minor: 0 });
+    else if (entry.kind === "fifo")
+      tree.makeNodeAt(at.directory, at.name, { mode: S_IFIFO | 0o600, major: 0, minor: 0 });
     else {
       if (entry.kind === "character" && node.major === 0 && node.minor === 0) {
         throw new Failure("invalid_argument", `archive: ${JSON.stringify(entry.name)} is a raw overlay whiteout`);
@@ -166,7 +168,10 @@ class LayerWriter implements Disposable {
     const name = parts.at(-1);
     const from = name === undefined ? null : tree.openInRoot(this.root, parts.slice(0, -1).join("/"));
     if (from === null || name === undefined) {
-      throw new Failure("invalid_argument", `archive: hard link to ${JSON.stringify(entry.target)}, which is not there`);
+      throw new Failure(
+        "invalid_argument",
+        `archive: hard link to ${JSON.stringify(entry.target)}, which is not there`,
+      );
     }
     using held = from;
     tree.makeLinkAt({ directory: held.number, name }, at);

@@ -4,7 +4,7 @@
 // Two files count as equal when owner, mode, size, device, attributes and modification time are: a change of content
 // that leaves the time alone to the nanosecond is not seen, as with the original.
 
-import { concatBytes, type Bytes } from "../../base/bytes.ts";
+import { type Bytes, concatBytes } from "../../base/bytes.ts";
 import { Failure } from "../../base/errors.ts";
 import { type Entry, type EntryKind, formatEntry, padding } from "../../core/archive/tar/header.ts";
 import * as fd from "../../linux/fd.ts";
@@ -57,8 +57,11 @@ class DiffWalk {
       if (upper === null) continue;
       const lower = below.has(name) ? factsOf(open.lower!, name) : null;
       const at = { directory: open.upper, name };
-      const same = lower !== null && this.same({ directory: open.lower!, facts: lower }, { directory: open.upper, facts: upper }, name);
-      if (upper.kind === "directory") this.enter({ ...open, at, path, depth, upperFacts: upper, lowerFacts: lower, same });
+      const same =
+        lower !== null &&
+        this.same({ directory: open.lower!, facts: lower }, { directory: open.upper, facts: upper }, name);
+      if (upper.kind === "directory")
+        this.enter({ ...open, at, path, depth, upperFacts: upper, lowerFacts: lower, same });
       else if (!same) {
         this.announceParents();
         this.entry(path, at, upper);
@@ -193,7 +196,8 @@ function sameAttributes(a: ReadonlyMap<string, Bytes>, b: ReadonlyMap<string, By
   if (a.size !== b.size) return false;
   for (const [key, value] of a) {
     const other = b.get(key);
-    if (other === undefined || other.length !== value.length || other.some((byte, at) => byte !== value[at])) return false;
+    if (other === undefined || other.length !== value.length || other.some((byte, at) => byte !== value[at]))
+      return false;
   }
   return true;
 }

@@ -1,8 +1,8 @@
 // containerd-unpack: fills a snapshot from a tar archive, or writes the difference of two snapshots as one.
 // containerd starts it for each layer (api/unpack/PROTOCOL.md). Everything is blocking: it has one thing to do.
 
-import { codeOf, Failure, messageOf } from "../../base/errors.ts";
 import type { ApplyRequest, DiffRequest, UnpackFailure } from "../../api/unpack/unpack.ts";
+import { codeOf, Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
 import { O_DIRECTORY, O_RDONLY, open, read, writeAll } from "../../linux/fd.ts";
 import { exit } from "../../linux/process.ts";

@@ -5,8 +5,17 @@
 
 import { Failure } from "../../base/errors.ts";
 import { EEXIST, errnoOf } from "../../linux/errno.ts";
-import { AT_SYMLINK_NOFOLLOW, Fd, listOpenDirectory, O_DIRECTORY, O_RDONLY, type Stat, statAt } from "../../linux/fd.ts";
-import { S_IFDIR, S_IFMT } from "../../linux/fd.ts";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  type Fd,
+  listOpenDirectory,
+  O_DIRECTORY,
+  O_RDONLY,
+  S_IFDIR,
+  S_IFMT,
+  type Stat,
+  statAt,
+} from "../../linux/fd.ts";
 import { makeDirectoryAt, openChild, openInRoot, unlinkAt } from "../../linux/tree.ts";
 
 const PARENT_MODE = 0o755; // of directories that an archive needs but does not name

@@ -19,10 +19,7 @@ const MS_PRIVATE = 0x40000;
 const OPTIONS_LIMIT = 4095;
 const PATH_OPTIONS = ["lowerdir=", "upperdir=", "workdir="];
 
-export function openRoot(
-  mounts: readonly UnpackMount[],
-  how: { mountpoint: string; readOnly: boolean },
-): Fd {
+export function openRoot(mounts: readonly UnpackMount[], how: { mountpoint: string; readOnly: boolean }): Fd {
   const [mount] = mounts;
   if (mount === undefined || mounts.length > 1) {
     throw new Failure("unimplemented", `one mount is expected for a layer, not ${mounts.length}`);
@@ -37,7 +34,11 @@ export function openRoot(
   must("mount", "/", door().syscall(nr.SYS_mount, "none", "/", null, MS_REC | MS_PRIVATE, null));
   if (base !== "") changeDirectory(base);
   const flags = how.readOnly ? MS_RDONLY : 0;
-  must("mount overlay", how.mountpoint, door().syscall(nr.SYS_mount, "overlay", how.mountpoint, "overlay", flags, options));
+  must(
+    "mount overlay",
+    how.mountpoint,
+    door().syscall(nr.SYS_mount, "overlay", how.mountpoint, "overlay", flags, options),
+  );
   const root = open(how.mountpoint, O_RDONLY | O_DIRECTORY);
   changeDirectory("/");
   return root;
@@ -63,6 +64,7 @@ function shorten(options: readonly string[]): { base: string; options: string } 
 /** Without the slash at the end; empty when there is none but "/". */
 function commonDirectory(paths: readonly string[]): string {
   let base = paths[0]?.slice(0, Math.max(0, paths[0].lastIndexOf("/"))) ?? "";
-  while (base !== "" && !paths.every((path) => path.startsWith(`${base}/`))) base = base.slice(0, base.lastIndexOf("/"));
+  while (base !== "" && !paths.every((path) => path.startsWith(`${base}/`)))
+    base = base.slice(0, base.lastIndexOf("/"));
   return base;
 }

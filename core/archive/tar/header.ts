@@ -171,7 +171,8 @@ function id(value: number): number {
 function checkSum(block: Uint8Array): void {
   let sum = 0;
   for (let at = 0; at < BLOCK; at++) sum += at >= 148 && at < 156 ? 0x20 : block[at]!;
-  if (sum !== number(block, 148, 8)) throw broken("a header's checksum is wrong: this is no tar archive, or it is damaged");
+  if (sum !== number(block, 148, 8))
+    throw broken("a header's checksum is wrong: this is no tar archive, or it is damaged");
 }
 
 function broken(reason: string): Failure {
@@ -203,7 +204,8 @@ function padded(body: Bytes): Bytes {
 function neededPax(entry: Entry): Bytes[] {
   const records: Bytes[] = [];
   const plain = (value: string) => /^[\x20-\x7e]*$/.test(value);
-  if (encodeUtf8(entry.name).length > 100 || !plain(entry.name)) records.push(paxRecord("path", encodeUtf8(entry.name)));
+  if (encodeUtf8(entry.name).length > 100 || !plain(entry.name))
+    records.push(paxRecord("path", encodeUtf8(entry.name)));
   if (encodeUtf8(entry.target).length > 100 || !plain(entry.target)) {
     records.push(paxRecord("linkpath", encodeUtf8(entry.target)));
   }

@@ -78,7 +78,8 @@ export class TarReader {
   }
 
   private note(size: number): Bytes {
-    if (size > NOTE_LIMIT) throw new Failure("resource_exhausted", `archive: a header is larger than ${NOTE_LIMIT} bytes`);
+    if (size > NOTE_LIMIT)
+      throw new Failure("resource_exhausted", `archive: a header is larger than ${NOTE_LIMIT} bytes`);
     const body = new Uint8Array(size + padding(size));
     this.fill(body);
     return body.subarray(0, size);

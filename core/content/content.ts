@@ -46,6 +46,8 @@ export interface ContentWriter {
   readonly status: IngestStatus;
   /** Appends. The buffer may be reused when it resolves. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Begins again at nothing: what was written is dropped. */
+  reset(): Promise<void>;
   /** Makes the blob and gives its digest. "already_exists" when the namespace has it, "failed_precondition" when size
    *  or digest are not as expected; the ingest is gone in the first case and kept in the second. */
   commit(options: CommitOptions): Promise<string>;

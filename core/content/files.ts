@@ -130,7 +130,7 @@ export class Ingest {
   private readonly files: ContentFiles;
   private readonly path: string;
   private readonly file: FileHandle;
-  private readonly hash: Hash;
+  private hash: Hash;
   private open = true;
 
   constructor(files: ContentFiles, held: { path: string; file: FileHandle; hash: Hash; facts: IngestFacts }) {
@@ -148,6 +148,12 @@ export class Ingest {
     }
     this.facts.offset += bytes.length;
     this.facts.updatedAt = Date.now();
+  }
+
+  async reset(): Promise<void> {
+    await this.file.truncate(0);
+    this.hash = createHash("sha256");
+    this.facts.offset = 0;
   }
 
   digest(): string {

@@ -174,6 +174,10 @@ class StoreWriter implements ContentWriter {
     await this.parts.ingest.write(bytes);
   }
 
+  async reset(): Promise<void> {
+    await this.parts.ingest.reset();
+  }
+
   async commit(options: CommitOptions): Promise<string> {
     if (this.done) throw new Failure("failed_precondition", "the content writer is closed");
     const { ingest, blobs, scope, expected } = this.parts;

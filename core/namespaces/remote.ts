@@ -1,0 +1,22 @@
+// The namespaces of a containerd elsewhere, over gRPC.
+
+import { Namespaces } from "../../api/containerd/gen/namespaces.ts";
+import type { GrpcClient } from "../../wire/grpc/client.ts";
+import { maskToMessage, required } from "../messages.ts";
+import type { NamespaceStore } from "./namespaces.ts";
+
+export function remoteNamespaces(client: GrpcClient): NamespaceStore {
+  const calls = client.of(Namespaces);
+  return {
+    get: async (name) => required((await calls.get({ name })).namespace, "namespace"),
+    list: async (filter) => (await calls.list({ filter })).namespaces,
+    create: async ({ name, labels }) => {
+      return required((await calls.create({ namespace: { name, labels: { ...labels } } })).namespace, "namespace");
+    },
+    update: async ({ name, labels }, fields) => {
+      const request = { namespace: { name, labels: { ...labels } }, updateMask: maskToMessage(fields) };
+      return required((await calls.update(request)).namespace, "namespace");
+    },
+    delete: async (name) => void (await calls.delete({ name })),
+  };
+}

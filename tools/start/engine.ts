@@ -15,6 +15,8 @@ export interface EnginePlaces {
   /** Bridge name, at most 15 bytes. */
   bridge: string;
   subnet: string;
+  /** A command that starts dockerd somewhere else, as ["nsenter", "--net=..."]; absent: right here. */
+  launcher?: readonly string[];
 }
 
 /** How long dockerd may take to answer, in milliseconds, and how often it is asked. */
@@ -59,7 +61,8 @@ export class Engine {
     const network = ["--bridge", bridge, "--bip", subnet];
     const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
     const path = `${layout.bin}:${env["PATH"] ?? ""}`;
-    const child = spawn(join(layout.bin, "dockerd"), [...args, ...network, ...extra], {
+    const line = [...(this.places.launcher ?? []), join(layout.bin, "dockerd"), ...args, ...network, ...extra];
+    const child = spawn(line[0]!, line.slice(1), {
       detached: true,
       stdio: ["ignore", output, output],
       env: { ...env, PATH: path },

@@ -53,6 +53,26 @@ export async function listenUnix(path: string, options: UnixListenOptions): Prom
   return listener;
 }
 
+/** The same for a Node server that brings its own protocol (wire/grpc's attach). The socket's file stays until it is
+ *  closed. */
+export async function openUnixServer(server: Server, path: string, options: UnixListenOptions): Promise<void> {
+  await removeDeadSocket(path);
+  const before = process.umask(0o777 & ~0o600);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) => {
+        const facts = { path, errno: error.code ?? "EIO" };
+        reject(new Failure("unavailable", `listen ${path}: ${facts.errno}`, { cause: error, facts }));
+      });
+      server.listen({ path }, resolve);
+    });
+  } finally {
+    process.umask(before);
+  }
+  if (options.gid !== undefined && options.gid !== null) chownSync(path, -1, options.gid);
+  chmodSync(path, options.mode);
+}
+
 /** `port` 0 takes a free one. */
 export async function listenTcp(host: string, port: number): Promise<Listener & { readonly port: number }> {
   const listener = new NodeListener();

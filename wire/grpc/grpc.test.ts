@@ -1,7 +1,7 @@
 // Both sides of gRPC against each other over a unix socket.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import { Content } from "../../api/containerd/gen/content.ts";
 import { Events } from "../../api/containerd/gen/events.ts";
 import { Tasks } from "../../api/containerd/gen/tasks.ts";
 import { codeOf, Failure } from "../../base/errors.ts";
+import { openUnixServer } from "../../runtime/node/socket.ts";
 import { Cancel, type HandlersOf } from "../call.ts";
 import { Feed } from "../feed.ts";
 import type { AnyService } from "../protobuf/service.ts";
@@ -24,7 +25,9 @@ async function pair<S extends AnyService>(context: TestContext, service: S, hand
   server.register(service, handlers);
   const listening = createServer();
   server.attach(listening);
-  await new Promise<void>((resolve) => listening.listen(path, resolve));
+  await openUnixServer(listening, path, { mode: 0o660 });
+  assert.equal(statSync(path).mode & 0o777, 0o660);
+  await assert.rejects(openUnixServer(createServer(), path, { mode: 0o660 }), fails("already_exists", /in use/));
   const client = new GrpcClient(path, { headers: { [NAMESPACE_HEADER]: "moby" } });
   context.after(() => {
     client.close();

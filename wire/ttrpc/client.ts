@@ -111,8 +111,11 @@ export class TtrpcClient {
     const call = this.#calls.get(frame.streamId);
     if (call === undefined || frame.type !== FRAME_RESPONSE) return;
     this.#calls.delete(frame.streamId);
+    if (frame.payload === null) {
+      call.reject(oversized(frame.length));
+      return;
+    }
     try {
-      if (frame.payload === null) throw oversized(frame.length);
       const response = Response.decode(frame.payload);
       const failure = failureOf(response.status);
       if (failure === null) call.resolve(response.payload);

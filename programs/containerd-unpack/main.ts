@@ -4,25 +4,28 @@
 import type { ApplyRequest, DiffRequest, UnpackFailure } from "../../api/unpack/unpack.ts";
 import { codeOf, Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
-import { O_DIRECTORY, O_RDONLY, open, read, writeAll } from "../../linux/fd.ts";
+import { makeFifo, O_DIRECTORY, O_RDONLY, open, read, writeAll } from "../../linux/fd.ts";
 import { exit } from "../../linux/process.ts";
 import { syncFileSystem } from "../../linux/tree.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { applyLayer } from "./apply.ts";
 import { writeDiff } from "./diff.ts";
-import { openRoot } from "./root.ts";
+import { openRoot, unmountAll } from "./root.ts";
 
-const USAGE = "usage: containerd-unpack apply REQUEST | diff REQUEST | sync PATH\n";
+const USAGE = "usage: containerd-unpack apply REQUEST | diff REQUEST | sync PATH | fifos PATH... | unmount PATH\n";
+const ACTIONS = ["apply", "diff", "sync", "fifos", "unmount"] as const;
+type Action = (typeof ACTIONS)[number];
 
 export function main(given: Door): void {
   openDoor(given);
-  const [, action, argument] = door().args;
-  if (argument === undefined || (action !== "apply" && action !== "diff" && action !== "sync")) {
+  const [, word, ...rest] = door().args;
+  const action = ACTIONS.find((known) => known === word);
+  if (action === undefined || rest.length === 0) {
     writeAll(2, door().encode(USAGE));
     exit(2);
   }
   try {
-    perform(action, argument);
+    perform(action, rest);
   } catch (thrown) {
     const failure: UnpackFailure = { code: codeOf(thrown), message: messageOf(thrown) };
     writeAll(2, door().encode(`${JSON.stringify(failure)}\n`));
@@ -31,7 +34,11 @@ export function main(given: Door): void {
   exit(0);
 }
 
-function perform(action: "apply" | "diff" | "sync", argument: string): void {
+function perform(action: Action, args: readonly string[]): void {
+  const argument = args[0]!;
+  if (action === "fifos") for (const path of args) makeFifo(path, 0o600);
+  if (action === "unmount") unmountAll(argument);
+  if (action === "fifos" || action === "unmount") return;
   if (action === "sync") {
     using directory = open(argument, O_RDONLY | O_DIRECTORY);
     syncFileSystem(directory.number);

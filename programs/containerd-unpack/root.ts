@@ -6,7 +6,7 @@
 import type { UnpackMount } from "../../api/unpack/unpack.ts";
 import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { must } from "../../linux/errno.ts";
+import { EINVAL, ENOENT, must } from "../../linux/errno.ts";
 import { changeDirectory, type Fd, O_DIRECTORY, O_RDONLY, open } from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 
@@ -14,6 +14,9 @@ const CLONE_NEWNS = 0x20000;
 const MS_RDONLY = 1;
 const MS_REC = 0x4000;
 const MS_PRIVATE = 0x40000;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+const STACK_LIMIT = 128; // mounts on one path
 
 /** What the kernel takes as mount data: one page, with the NUL. */
 const OPTIONS_LIMIT = 4095;
@@ -67,4 +70,13 @@ function commonDirectory(paths: readonly string[]): string {
   while (base !== "" && !paths.every((path) => path.startsWith(`${base}/`)))
     base = base.slice(0, base.lastIndexOf("/"));
   return base;
+}
+
+/** Takes off every mount that stands on the path; none is fine. */
+export function unmountAll(path: string): void {
+  for (let count = 0; count < STACK_LIMIT; count++) {
+    const result = door().syscall(nr.SYS_umount2, path, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (result === -EINVAL || result === -ENOENT) return;
+    must("unmount", path, result);
+  }
 }

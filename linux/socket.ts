@@ -98,6 +98,13 @@ export function accept(fd: number, flags = SOCK_NONBLOCK): Fd | null {
   return result === -EAGAIN ? null : new Fd(must("accept", "", result));
 }
 
+/** Bytes taken by the socket, at most all; null when it takes nothing now. A peer that is gone is EPIPE and never the
+ *  signal, which would end the whole process for one connection. */
+export function send(fd: number, bytes: Uint8Array): number | null {
+  const put = retrying(nr.SYS_sendto, fd, bytes, bytes.length, MSG_NOSIGNAL, null, 0);
+  return put === -EAGAIN ? null : must("send", `fd ${fd}`, put);
+}
+
 export function shutdownWrite(fd: number): void {
   door().syscall(nr.SYS_shutdown, fd, SHUT_WR);
 }

@@ -5,7 +5,7 @@ import type { ByteStream, Connection, Listener } from "../../base/runtime.ts";
 import { EPOLLIN, EPOLLOUT } from "../../linux/epoll.ts";
 import { EPERM, errnoOf } from "../../linux/errno.ts";
 import { type Fd, read, setNonBlocking, write } from "../../linux/fd.ts";
-import { accept, peerCredentials, shutdownWrite } from "../../linux/socket.ts";
+import { accept, peerCredentials, send, shutdownWrite } from "../../linux/socket.ts";
 import type { Loop } from "./loop.ts";
 
 interface PendingRead {
@@ -104,7 +104,7 @@ export class FdStream implements ByteStream {
   #tryWrite(): void {
     for (let pending = this.#writes[0]; pending !== undefined; pending = this.#writes[0]) {
       try {
-        const put = write(this.#fd.number, pending.bytes);
+        const put = (this.#kind === "socket" ? send : write)(this.#fd.number, pending.bytes);
         if (put === null) return;
         if (put < pending.bytes.length) {
           pending.bytes = pending.bytes.subarray(put);

@@ -1,0 +1,178 @@
+// The docker command line from its first argument to its exit code, the same on both engines.
+//
+//     global flags ──▶ command or group ──▶ its flags ──▶ its action ──▶ exit code
+//
+// Whatever an action throws becomes text on stderr and a code here, and nowhere else.
+
+import { Failure, messageOf } from "../../base/errors.ts";
+import { type Flag, FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
+import type { Runtime } from "../../base/runtime.ts";
+import { Cli, openOutputs } from "./cli.ts";
+import type { Command } from "./command.ts";
+import { configDirectory, loadConfig } from "./config/config.ts";
+import { type HostChoice, resolveContextName, resolveEndpoint } from "./config/endpoint.ts";
+import { ExitStatus } from "./failure.ts";
+import { checkArguments, commandHelp, flagComplaint, groupHelp, rootHelp, usageLine } from "./help.ts";
+import type { Output } from "./output.ts";
+import { findCommand, GROUPS, TOP_COMMANDS } from "./tree.ts";
+import { CLIENT_BUILD, CLIENT_VERSION } from "./version.ts";
+
+export async function runDocker(runtime: Runtime): Promise<number> {
+  const { out, err } = openOutputs(runtime);
+  let code = 0;
+  try {
+    code = await dispatch(runtime, { out, err });
+  } catch (thrown) {
+    await out.flush().catch(() => {});
+    code = thrown instanceof ExitStatus ? thrown.code : 1;
+    if (messageOf(thrown) !== "") err.line(messageOf(thrown));
+  }
+  try {
+    await out.flush();
+    await err.flush();
+  } catch (thrown) {
+    return thrown instanceof ExitStatus ? thrown.code : 1;
+  }
+  return code;
+}
+
+interface GlobalFlags {
+  set: FlagSet;
+  config: Flag<string>;
+  context: Flag<string>;
+  debug: Flag<boolean>;
+  hosts: Flag<string[]>;
+  logLevel: Flag<string>;
+  tls: Flag<boolean>;
+  tlsVerify: Flag<boolean>;
+  version: Flag<boolean>;
+  help: Flag<boolean>;
+}
+
+function globalFlags(): GlobalFlags {
+  const set = new FlagSet("pflag");
+  set.interspersed = false;
+  const path = (name: string, usage: string) => set.string(name, "", usage);
+  const flags = {
+    set,
+    config: path("config", "Folder of the client's configuration (default ~/.docker)"),
+    context: set.string("context", "c", "Context that names the daemon (overrides DOCKER_HOST)"),
+    debug: set.bool("debug", "D", "Debug mode"),
+    hosts: set.list("host", "H", "Socket of the daemon"),
+    logLevel: set.string("log-level", "l", "What to log (debug, info, warn, error, fatal)", "info"),
+    tls: set.bool("tls", "", "Use TLS; --tlsverify implies it"),
+    tlsVerify: set.bool("tlsverify", "", "Use TLS and check the daemon's certificate"),
+    version: set.bool("version", "v", "Print the version and end"),
+    help: set.bool("help", "h", "Print usage"),
+  };
+  path("tlscacert", "Certificate authority to trust (default ~/.docker/ca.pem)");
+  path("tlscert", "Client certificate (default ~/.docker/cert.pem)");
+  path("tlskey", "Client key (default ~/.docker/key.pem)");
+  return flags;
+}
+
+async function dispatch(runtime: Runtime, outputs: { out: Output; err: Output }): Promise<number> {
+  const flags = globalFlags();
+  const rest = parseGlobal(flags, runtime.args);
+  const width = () => runtime.terminal.size(1)?.columns || 80;
+  if (flags.version.value) {
+    outputs.out.line(`Docker version ${CLIENT_VERSION}, build ${CLIENT_BUILD}`);
+    return 0;
+  }
+  const wantsHelp = rest[0] === "help";
+  const words = wantsHelp ? rest.slice(1) : rest;
+  if (words.length === 0) {
+    outputs.out.print(rootHelp({ groups: GROUPS, commands: TOP_COMMANDS, flags: flags.set, width: width() }));
+    return 0;
+  }
+  const found = findCommand(words);
+  if (wantsHelp && found.kind === "unknown") throw new ExitStatus(1, `unknown help topic: ${words.join(" ")}`);
+  if (found.kind === "unknown") {
+    const usage = found.group === null ? "" : `Usage:  ${found.group}\n\n`;
+    const parent = found.group ?? "docker";
+    throw new ExitStatus(
+      1,
+      `docker: unknown command: ${parent} ${found.word}\n\n${usage}Run '${parent} --help' for more information`,
+    );
+  }
+  if (found.kind === "group") {
+    outputs.out.print(groupHelp(found.group));
+    return 0;
+  }
+  const args = wantsHelp ? ["--help"] : found.args;
+  return runCommand(runtime, { command: found.command, path: found.path, args, flags, outputs });
+}
+
+function parseGlobal(flags: GlobalFlags, args: readonly string[]): string[] {
+  try {
+    const rest = flags.set.parse(args);
+    return flags.help.value ? ["help", ...rest] : rest;
+  } catch (thrown) {
+    if (!(thrown instanceof FlagError)) throw thrown;
+    throw flagComplaint(thrown.message, "Usage:  docker [OPTIONS] COMMAND [ARG...]", "docker");
+  }
+}
+
+interface Invocation {
+  command: Command;
+  path: string;
+  args: string[];
+  flags: GlobalFlags;
+  outputs: { out: Output; err: Output };
+}
+
+async function runCommand(runtime: Runtime, invocation: Invocation): Promise<number> {
+  const { command, path, flags, outputs } = invocation;
+  const set = new FlagSet("pflag");
+  set.interspersed = command.interspersed !== false;
+  set.deprecation = (sentence) => outputs.err.line(sentence);
+  const action = command.define(set, runtime);
+  let args: string[];
+  try {
+    args = set.parse(invocation.args);
+  } catch (thrown) {
+    if (thrown instanceof HelpRequested) {
+      const width = runtime.terminal.size(1)?.columns || 80;
+      outputs.out.print(commandHelp(command, path, { flags: set, width }));
+      return 0;
+    }
+    if (thrown instanceof FlagError) throw flagComplaint(thrown.message, usageLine(command, path), path);
+    throw thrown;
+  }
+  checkArguments(command, path, args.length);
+  const cli = openCli(runtime, flags, outputs);
+  cli.path = path;
+  return (await action(cli, args)) ?? 0;
+}
+
+function openCli(runtime: Runtime, flags: GlobalFlags, outputs: { out: Output; err: Output }): Cli {
+  if (!["debug", "info", "warn", "error", "fatal", "warning", "panic", "trace"].includes(flags.logLevel.value)) {
+    throw new ExitStatus(1, `Unable to parse logging level: ${flags.logLevel.value}`);
+  }
+  const directory = configDirectory(runtime, flags.config.value);
+  const { config, warning } = loadConfig(runtime.files, directory);
+  if (warning !== null) outputs.err.line(warning);
+  const choice: HostChoice = {
+    hosts: flags.hosts.value,
+    context: flags.context.value,
+    tls: flags.tls.value || flags.tlsVerify.value,
+    configDirectory: directory,
+    currentContext: config.currentContext ?? "",
+  };
+  const endpoint = () => {
+    try {
+      return resolveEndpoint(runtime, choice);
+    } catch (thrown) {
+      if (thrown instanceof Failure) throw new ExitStatus(1, `Failed to initialize: ${thrown.message}`);
+      throw thrown;
+    }
+  };
+  const contextName = resolveContextName(runtime, choice);
+  return new Cli(runtime, config, {
+    ...outputs,
+    contextName,
+    debug: flags.debug.value,
+    endpoint,
+    configDirectory: directory,
+  });
+}

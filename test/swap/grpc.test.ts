@@ -1,4 +1,4 @@
-// Our gRPC beside Go's: our client on a private instance of the original containerd, and the original ctr on our server.
+// Our gRPC beside Go's: our client on a private instance of the original containerd, the original ctr on our server.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";

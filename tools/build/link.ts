@@ -2,7 +2,7 @@
 // position-independent, so that the table needs no relocation at start.
 
 import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { layout } from "./paths.ts";
 import { type CompiledProgram, EXECUTABLES } from "./programs.ts";
 import { run } from "./run.ts";
@@ -19,10 +19,18 @@ export function linkExecutables(programs: ReadonlyMap<string, CompiledProgram>):
 }
 
 function link(file: string, carried: readonly CompiledProgram[], aliases: readonly [string, string][]): void {
-  const output = join(layout.bin, file);
+  linkFile(join(layout.bin, file), carried, aliases);
+}
+
+/** `aliases`: further names, each with the program it stands for. */
+export function linkFile(
+  output: string,
+  carried: readonly CompiledProgram[],
+  aliases: readonly [string, string][],
+): void {
   const library = join(layout.cargo, "release/libgantry_host.a");
   const table = assembly(carried, aliases);
-  const source = join(layout.work, `${file}.table.s`);
+  const source = join(layout.work, `${basename(output)}.table.s`);
   const same = existsSync(source) && readFileSync(source, "utf8") === table;
   const inputs = [library, ...carried.map((program) => program.code)];
   const built = existsSync(output) ? statSync(output).mtimeMs : 0;

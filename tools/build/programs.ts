@@ -26,6 +26,18 @@ export const EXECUTABLES: readonly { file: string; programs: readonly string[]; 
   { file: "docker-init", programs: ["docker-init"], aliases: {} },
 ];
 
+export const BUNDLE_OPTIONS = {
+  bundle: true,
+  write: false,
+  format: "iife",
+  platform: "neutral",
+  // What QuickJS-ng speaks, less explicit resource management, which esbuild lowers.
+  target: "es2023",
+  minifySyntax: true,
+  treeShaking: true,
+  logLevel: "warning",
+} as const;
+
 export async function compilePrograms(options: { debug: boolean }): Promise<Map<string, CompiledProgram>> {
   const names = EXECUTABLES.flatMap((executable) => executable.programs);
   const present = names.filter((name) => existsSync(join(layout.root, "programs", name, "main.ts")));
@@ -34,7 +46,11 @@ export async function compilePrograms(options: { debug: boolean }): Promise<Map<
 }
 
 async function compileProgram(name: string, options: { debug: boolean }): Promise<CompiledProgram> {
-  const script = await bundle(name);
+  return compileScript(name, await bundle(name), options);
+}
+
+/** Compiles unless the script, the compiler and the options are those of the last time. */
+export function compileScript(name: string, script: string, options: { debug: boolean }): CompiledProgram {
   const code = join(layout.work, `${name}.bin`);
   const compiler = join(layout.cargo, "release/compile");
   const stamp = createHash("sha256").update(script).update(readFileSync(compiler)).update(String(options.debug));
@@ -51,16 +67,8 @@ async function compileProgram(name: string, options: { debug: boolean }): Promis
 async function bundle(name: string): Promise<string> {
   const entry = `import { main } from "./programs/${name}/main.ts"; globalThis.main = main;`;
   const result = await build({
+    ...BUNDLE_OPTIONS,
     stdin: { contents: entry, resolveDir: layout.root, loader: "ts" },
-    bundle: true,
-    write: false,
-    format: "iife",
-    platform: "neutral",
-    // What QuickJS-ng speaks, less explicit resource management, which esbuild lowers.
-    target: "es2023",
-    minifySyntax: true,
-    treeShaking: true,
-    logLevel: "warning",
   });
   return result.outputFiles[0]!.text;
 }

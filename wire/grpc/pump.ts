@@ -26,8 +26,8 @@ function room(into: Writable, cancel: CancelSource): Promise<void> {
   });
 }
 
-/** The messages of one side of a call. Leaving the loop early keeps the other side as it is (a duplex would be destroyed
- *  by its own iterator). */
+/** The messages of one side of a call. Leaving the loop early keeps the other side as it is (its own iterator would
+ *  destroy a duplex). */
 export async function* messagesOf<T>(from: Readable, failure: (thrown: unknown) => unknown): AsyncGenerator<T> {
   try {
     for await (const message of from.iterator({ destroyOnReturn: false })) yield message as T;

@@ -2,8 +2,8 @@
 
 /** The protocol's own limit of one message without its header. Bytes. */
 export const MESSAGE_LIMIT = 4 << 20;
-/** A length beyond this has a first byte other than zero, which the protocol reserves: whoever sends it speaks something
- *  else, and the connection ends. Between the two limits the message is skipped and refused alone. Bytes. */
+/** A length beyond this has a first byte other than zero, which the protocol reserves: whoever sends it speaks
+ *  something else, and the connection ends. Between the two limits the message is skipped and refused alone. Bytes. */
 export const SKIP_LIMIT = 16 << 20;
 /** Calls of one connection that may be unanswered; more are refused with resource_exhausted. */
 export const CALLS_LIMIT = 1024;

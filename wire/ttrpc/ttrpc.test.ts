@@ -201,7 +201,7 @@ test("each kind of damage is refused or ends its own connection, never another o
   ]) {
     const [other, far] = streamPair();
     const ended = server.serveConnection(far);
-    await other.write(Buffer.from(garbage, "latin1"));
+    await other.write(Uint8Array.from(garbage, (letter) => letter.charCodeAt(0)));
     if (garbage.length < 10) other.close();
     await ended;
   }

@@ -55,8 +55,13 @@ if (passed && wanted.length === 0) {
   passed = step("host", "cargo", ["test", "--quiet", "--lib", "--target-dir", layout.cargo], layout.host);
 }
 if (passed) {
-  const [first, second] = [nodeTests("unit tests", units, 2), nodeTests("whole-machine tests", whole, 1)];
-  passed = first && second;
+  const results = [
+    nodeTests("unit tests", units, 2),
+    // Portable code runs on both engines, and so do its tests.
+    step("unit tests on QuickJS", process.execPath, [join(root, "tools/quickjs/run.ts"), ...wanted]),
+    nodeTests("whole-machine tests", whole, 1),
+  ];
+  passed = results.every((result) => result);
 }
 process.stdout.write(passed ? "\nall tests passed\n" : "\nsome tests failed\n");
 process.exit(passed ? 0 : 1);

@@ -103,6 +103,7 @@ export const SYS_sched_setscheduler = 144;
 export const SYS_pivot_root = 155;
 export const SYS_prctl = 157;
 export const SYS_setrlimit = 160;
+export const SYS_chroot = 161;
 export const SYS_sync = 162;
 export const SYS_mount = 165;
 export const SYS_umount2 = 166;

@@ -1,0 +1,107 @@
+// How the first process of a container is brought into the world: one clone3 into all new namespaces, where nothing
+// stands against it; through a helper where a namespace must be joined before others can be made.
+//
+//     usual:    parent ──clone3(new namespaces)──▶ child
+//     helper:   parent ──clone3──▶ helper ──setns(joined)──clone3(CLONE_PARENT, new namespaces)──▶ child
+//
+// The helper is needed when the joined ones are a user or pid namespace, or when a new user namespace goes with any
+// joined one (from inside it the right to join is gone). It ends at once; CLONE_PARENT makes the child the parent's.
+
+import { Failure, messageOf } from "../base/errors.ts";
+import { door } from "../linux/door.ts";
+import { ENOENT, errnoOf, errnoSentence } from "../linux/errno.ts";
+import { type Fd, O_RDONLY, O_WRONLY, open, writeAll } from "../linux/fd.ts";
+import { NAMESPACES, type NamespaceKind, setNamespace, unshare } from "../linux/namespace.ts";
+import { CLONE_PARENT, clone, exit, waitChild } from "../linux/process.ts";
+import { nameSelf } from "./init/main.ts";
+import { type ChildMessage, hear, say } from "./messages.ts";
+import type { Plan } from "./plan.ts";
+
+/** Joining order: a user namespace first gives the right to join the others; pid last changes only later children. */
+const JOIN_ORDER: readonly NamespaceKind[] = ["user", "ipc", "uts", "network", "mount", "cgroup", "time", "pid"];
+
+/** The namespaces to join, opened while the host's paths are still seen. */
+export function openJoins(plan: Plan): Map<NamespaceKind, Fd> {
+  const joins = new Map<NamespaceKind, Fd>();
+  for (const kind of JOIN_ORDER) {
+    const path = plan.namespaces.get(kind) ?? "";
+    if (path === "") continue;
+    try {
+      joins.set(kind, open(path, O_RDONLY));
+    } catch (thrown) {
+      const reason = errnoOf(thrown) === ENOENT ? `lstat ${path}: ${errnoSentence(ENOENT)}` : messageOf(thrown);
+      throw new Failure("invalid_argument", `namespace path: ${reason}`);
+    }
+  }
+  return joins;
+}
+
+export interface Delivery {
+  plan: Plan;
+  joins: Map<NamespaceKind, Fd>;
+  /** A cgroup v2 directory to be born in. */
+  cgroup: number | null;
+  dialogue: { parent: Fd; child: Fd };
+  /** What the child does; never returns. `joined`: a helper has joined the namespaces already. */
+  begin(joined: boolean): never;
+}
+
+/** The child's pid. */
+export function deliver(delivery: Delivery): number {
+  const { plan, joins } = delivery;
+  const userIsNew = plan.namespaces.get("user") === "";
+  const helper = joins.has("user") || joins.has("pid") || (userIsNew && joins.size > 0);
+  setTimeOffsets(plan);
+  const flags = newFlags(plan);
+  if (helper) return deliverByHelper(delivery, flags);
+  const { pid } = clone({ flags, cgroup: delivery.cgroup, pidfd: false });
+  if (pid === 0) delivery.begin(false);
+  return pid;
+}
+
+/** All but the cgroup namespace, whose root is where its maker stands: the child makes it after joining. */
+function newFlags(plan: Plan): bigint {
+  let flags = 0n;
+  for (const [kind, path] of plan.namespaces) {
+    const late = kind === "cgroup" || (kind === "time" && hasOffsets(plan));
+    if (path === "" && !late) flags |= BigInt(NAMESPACES[kind].flag);
+  }
+  return flags;
+}
+
+function hasOffsets(plan: Plan): boolean {
+  return Object.keys(plan.linux.timeOffsets).length > 0;
+}
+
+/** Offsets can be written only while a time namespace has no process, so the parent makes it for its next child. */
+function setTimeOffsets(plan: Plan): void {
+  if (plan.namespaces.get("time") !== "" || !hasOffsets(plan)) return;
+  unshare(NAMESPACES.time.flag);
+  using file = open("/proc/self/timens_offsets", O_WRONLY);
+  const lines = Object.entries(plan.linux.timeOffsets).map(([clock, at]) => `${clock} ${at.secs} ${at.nanosecs}\n`);
+  writeAll(file.number, door().encode(lines.join("")));
+}
+
+function deliverByHelper({ joins, dialogue, cgroup, begin }: Delivery, flags: bigint): number {
+  const helper = clone({ flags: 0n, cgroup: null, pidfd: false });
+  if (helper.pid === 0) {
+    try {
+      nameSelf();
+      for (const [kind, namespace] of joins) setNamespace(namespace.number, NAMESPACES[kind].flag, kind);
+      const { pid } = clone({ flags: flags | BigInt(CLONE_PARENT), cgroup, pidfd: false });
+      if (pid === 0) begin(true);
+      say(dialogue.child.number, { kind: "born", pid });
+      exit(0);
+    } catch (thrown) {
+      say(dialogue.child.number, { kind: "failed", message: messageOf(thrown), early: true });
+      exit(1);
+    }
+  }
+  const said = hear<ChildMessage>(dialogue.parent.number);
+  waitChild(helper.pid);
+  if (said?.kind === "born") return said.pid;
+  throw new Failure(
+    "failed_precondition",
+    said?.kind === "failed" ? said.message : "a helper process died unexpectedly",
+  );
+}

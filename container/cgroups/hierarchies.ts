@@ -1,0 +1,90 @@
+// Which cgroup hierarchies this machine has, where they are mounted and where this process stands in each.
+// Legacy (v1), hybrid and unified (v2) all come out as a list; a unified machine has one entry.
+
+import { Failure } from "../../base/errors.ts";
+import { readText, readTextIfThere, stat } from "../../linux/fd.ts";
+
+export interface Hierarchy {
+  /** v1: "memory", "cpu,cpuacct", "name=systemd"; v2: "". */
+  name: string;
+  mountpoint: string;
+  /** Where this process is, below the mountpoint. */
+  own: string;
+}
+
+const ROOT = "/sys/fs/cgroup";
+
+export function findHierarchies(): Hierarchy[] {
+  const found: Hierarchy[] = [];
+  let mounts: MountLine[] | null = null;
+  for (const line of readText("/proc/self/cgroup").trimEnd().split("\n")) {
+    const [, name, own] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (name === undefined || own === undefined) continue;
+    // The usual places first: reading mountinfo costs with every mount of the host.
+    const usual = usualPlace(name);
+    if (usual !== null && stat(`${usual}${own}/${name === "" ? "cgroup.procs" : "tasks"}`) !== null) {
+      found.push({ name, mountpoint: usual, own });
+      continue;
+    }
+    mounts ??= readMounts();
+    const mounted = mounts.find((mount) => mount.holds(name));
+    if (mounted !== undefined) found.push({ name, mountpoint: mounted.mountpoint, own: below(mounted.root, own) });
+  }
+  return found;
+}
+
+function usualPlace(name: string): string | null {
+  if (name !== "") return `${ROOT}/${name.replace(/^name=/, "")}`;
+  if (stat(`${ROOT}/cgroup.controllers`) !== null) return ROOT;
+  return stat(`${ROOT}/unified/cgroup.controllers`) === null ? null : `${ROOT}/unified`;
+}
+
+interface MountLine {
+  root: string;
+  mountpoint: string;
+  holds(name: string): boolean;
+}
+
+function readMounts(): MountLine[] {
+  const lines: MountLine[] = [];
+  for (const line of readText("/proc/self/mountinfo").split("\n")) {
+    const [front, back] = line.split(" - ");
+    if (front === undefined || back === undefined) continue;
+    const [, , , root, mountpoint] = front.split(" ");
+    const [type, , options] = back.split(" ");
+    if (root === undefined || mountpoint === undefined || (type !== "cgroup" && type !== "cgroup2")) continue;
+    const words = (options ?? "").split(",");
+    const holds = (name: string) =>
+      name === "" ? type === "cgroup2" : type === "cgroup" && name.split(",").every((part) => words.includes(part));
+    lines.push({ root, mountpoint, holds });
+  }
+  return lines;
+}
+
+/** A hierarchy may be mounted from a directory in it (inside another container): paths count from there. */
+function below(root: string, own: string): string {
+  if (root === "/" || root.startsWith("/..")) return own === "/" ? "" : own;
+  return own === root ? "" : own.startsWith(`${root}/`) ? own.slice(root.length) : "";
+}
+
+/** The directory of a container's cgroup in this hierarchy, by linux.cgroupsPath: absolute from the hierarchy's root,
+ *  relative (or none: the id) from where this process stands. */
+export function placeIn(hierarchy: Hierarchy, cgroupsPath: string, id: string): string {
+  const path = cgroupsPath === "" ? id : cgroupsPath;
+  if (path.split("/").includes("..")) throw new Failure("invalid_argument", `linux.cgroupsPath ${path} contains ".."`);
+  if (path.startsWith("/")) return `${hierarchy.mountpoint}${path.replace(/\/+$/, "")}`;
+  const own = hierarchy.own === "/" ? "" : hierarchy.own;
+  // A v2 cgroup with processes of its own may not hand controllers to children, so the parent's parent is used.
+  const base = hierarchy.name === "" && hierarchy.mountpoint === ROOT ? own.replace(/\/[^/]*$/, "") : own;
+  return `${hierarchy.mountpoint}${base}/${path.replace(/\/+$/, "")}`;
+}
+
+/** Which cgroup another process is in, per hierarchy name. */
+export function cgroupsOf(pid: number): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const line of (readTextIfThere(`/proc/${pid}/cgroup`) ?? "").split("\n")) {
+    const [, name, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (name !== undefined && path !== undefined) places.set(name, path);
+  }
+  return places;
+}

@@ -1,0 +1,193 @@
+// A container's cgroups: made, joined, emptied and removed, in every hierarchy at once.
+//
+//     make ──▶ (child joins: v1 writes 0 to tasks, v2 is born inside) ──▶ limits ──▶ … ──▶ killAll ──▶ remove
+//
+// What is known of them on disk is the map of hierarchy name to directory in state.json (cgroup_paths).
+
+import { Failure } from "../../base/errors.ts";
+import { door } from "../../linux/door.ts";
+import { EBUSY, EEXIST, ENOENT, must, SyscallFailure } from "../../linux/errno.ts";
+import * as fs from "../../linux/fd.ts";
+import * as nr from "../../linux/numbers.ts";
+import { pause } from "../../linux/process.ts";
+import { kill, SIGKILL } from "../../linux/signal.ts";
+import { findHierarchies, type Hierarchy, placeIn } from "./hierarchies.ts";
+
+/** A cgroup that its last process just left may be busy for a moment; this many waits of REMOVE_WAIT milliseconds. */
+const REMOVE_ATTEMPTS = 60;
+const REMOVE_WAIT = 5;
+const KILL_ROUNDS = 100;
+
+/** Controller or hierarchy name ("" is v2) to directory. */
+export type CgroupPaths = Readonly<Record<string, string>>;
+
+export interface Cgroups {
+  paths: CgroupPaths;
+  /** The unified hierarchy alone carries the controllers. */
+  unified: boolean;
+}
+
+/** Only names, for a record of what is about to be made. */
+export function placeCgroups(cgroupsPath: string, id: string): { cgroups: Cgroups; hierarchies: Hierarchy[] } {
+  const hierarchies = findHierarchies();
+  const paths: Record<string, string> = {};
+  for (const hierarchy of hierarchies) {
+    // Controllers mounted together share a directory and are still named apart, as runc's record has them.
+    for (const name of hierarchy.name.split(",")) paths[name] = placeIn(hierarchy, cgroupsPath, id);
+  }
+  const unified = hierarchies.length === 1 && hierarchies[0]!.name === "";
+  return { cgroups: { paths, unified }, hierarchies };
+}
+
+/** Makes what is missing. Throws when a container's cgroup is there already with processes in it. */
+export function makeCgroups(cgroups: Cgroups, hierarchies: readonly Hierarchy[]): void {
+  for (const hierarchy of hierarchies) {
+    const path = cgroups.paths[hierarchy.name.split(",")[0]!]!;
+    if (!makeLeaf(path)) {
+      if (cgroups.unified) makeUnified(hierarchy.mountpoint, path);
+      else makeChain(hierarchy, path);
+    } else if (cgroups.unified) makeUnified(hierarchy.mountpoint, path);
+    if (hierarchy.name.split(",").includes("cpuset")) inheritCpuset(hierarchy.mountpoint, path);
+  }
+}
+
+/** True when the directory is there (made now, or empty before); false when its parent is missing. */
+function makeLeaf(path: string): boolean {
+  const made = door().syscall(nr.SYS_mkdir, path, 0o755);
+  if (made === -ENOENT) return false;
+  if (made === -EEXIST) {
+    const count = processesIn(path).length;
+    if (count === 0) return true;
+    throw new Failure("failed_precondition", `container's cgroup is not empty: ${count} process(es) found`);
+  }
+  must("mkdir", path, made);
+  return true;
+}
+
+function makeChain(hierarchy: Hierarchy, path: string): void {
+  const cpuset = hierarchy.name.split(",").includes("cpuset");
+  for (let at = path.indexOf("/", hierarchy.mountpoint.length + 1); ; at = path.indexOf("/", at + 1)) {
+    const part = at < 0 ? path : path.slice(0, at);
+    fs.makeDirectories(part, 0o755);
+    if (cpuset) inheritCpuset(hierarchy.mountpoint, part);
+    if (at < 0) return;
+  }
+}
+
+/** A new v1 cpuset is empty, and nothing may join it before it has processors and memory nodes. */
+function inheritCpuset(mountpoint: string, path: string): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if ((fs.readTextIfThere(`${path}/${file}`) ?? "x").trim() !== "") continue;
+    const parent = path.slice(0, path.lastIndexOf("/"));
+    if (parent.length > mountpoint.length) inheritCpuset(mountpoint, parent);
+    fs.writeFile(`${path}/${file}`, fs.readText(`${parent}/${file}`).trim());
+  }
+}
+
+/** v2: every level hands all its controllers on. One that cannot be handed on (a threaded parent) is left out. */
+function makeUnified(mountpoint: string, path: string): void {
+  const available = fs.readText(`${mountpoint}/cgroup.controllers`).trim().split(" ");
+  for (let at = mountpoint.length; at >= 0; at = path.indexOf("/", at + 1)) {
+    const part = path.slice(0, at);
+    fs.makeDirectories(part, 0o755);
+    const handed = (fs.readTextIfThere(`${part}/cgroup.subtree_control`) ?? "").trim().split(" ");
+    for (const controller of available) {
+      if (!handed.includes(controller)) tryWrite(`${part}/cgroup.subtree_control`, `+${controller}`);
+    }
+    if (path.indexOf("/", at + 1) < 0) break;
+  }
+  fs.makeDirectories(path, 0o755);
+}
+
+/** A negative errno on failure. */
+export function tryWrite(path: string, value: string): number {
+  const fd = door().syscall(nr.SYS_openat, fs.AT_FDCWD, path, fs.O_WRONLY | fs.O_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  const bytes = door().encode(value);
+  const result = door().syscall(nr.SYS_write, fd, bytes, bytes.length);
+  fs.close(fd);
+  return result;
+}
+
+/** Writes a control file; the failure names the value and the file, as runc's does. */
+export function writeControl(path: string, value: string): void {
+  const result = tryWrite(path, value);
+  if (result < 0) throw new SyscallFailure("write", -result, path);
+}
+
+/** v1: the `tasks` files, opened with the parent's rights; the child writes 0 to each. A pid written to cgroup.procs
+ *  costs a grace period of the kernel's threadgroup lock (milliseconds); a thread that moves itself through `tasks`
+ *  does not. */
+export function openTasks(cgroups: Cgroups): fs.Fd[] {
+  if (cgroups.unified) return [];
+  const unified = cgroups.paths[""];
+  const paths = [...new Set(Object.values(cgroups.paths))];
+  return paths.map((path) => fs.open(`${path}/${path === unified ? "cgroup.procs" : "tasks"}`, fs.O_WRONLY));
+}
+
+/** The child's part: joins and closes. */
+export function joinTasks(tasks: readonly fs.Fd[]): void {
+  const zero = Uint8Array.of(0x30);
+  for (const file of tasks) {
+    must("write", "cgroup tasks", door().syscall(nr.SYS_write, file.number, zero, 1));
+    file.close();
+  }
+}
+
+/** v2: a directory to be born in. */
+export function openBirthplace(cgroups: Cgroups): fs.Fd | null {
+  return cgroups.unified ? fs.open(cgroups.paths[""]!, fs.O_RDONLY | fs.O_DIRECTORY) : null;
+}
+
+/** Pids in the cgroup and in all below it. */
+export function processesIn(path: string): number[] {
+  const own = fs.readTextIfThere(`${path}/cgroup.procs`);
+  if (own === null) return [];
+  const pids = own.split("\n").filter((line) => line !== "" && line !== "0");
+  return [...pids.map(Number), ...subgroups(path).flatMap(processesIn)];
+}
+
+function subgroups(path: string): string[] {
+  // Every subdirectory is one more link of the directory, so a leaf is seen without listing it.
+  if ((fs.stat(path)?.links ?? 2) <= 2) return [];
+  return fs
+    .listDirectory(path)
+    .filter((entry) => entry.kind === 4)
+    .map((entry) => `${path}/${entry.name}`);
+}
+
+/** The directory whose list of processes is asked: one that no other tool shares. */
+export function mainPath(paths: CgroupPaths): string | null {
+  return paths["devices"] ?? paths["pids"] ?? paths["memory"] ?? paths[""] ?? Object.values(paths)[0] ?? null;
+}
+
+export function allProcesses(paths: CgroupPaths): number[] {
+  const path = mainPath(paths);
+  return path === null ? [] : processesIn(path);
+}
+
+/** Kills until none is left or nothing changes for a while. */
+export function killAll(paths: CgroupPaths): void {
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    const pids = Object.values(paths).flatMap((path) => processesIn(path));
+    if (pids.length === 0) return;
+    for (const pid of new Set(pids)) kill(pid, SIGKILL);
+    pause(Math.min(round, 10));
+  }
+}
+
+/** Removes what is there; a cgroup still in use after the wait is an error. */
+export function removeCgroups(paths: CgroupPaths): void {
+  for (const path of new Set(Object.values(paths))) removeTree(path);
+}
+
+function removeTree(path: string): void {
+  for (let attempt = 0; ; attempt++) {
+    const result = door().syscall(nr.SYS_rmdir, path);
+    if (result >= 0 || result === -ENOENT) return;
+    if (result !== -EBUSY || attempt >= REMOVE_ATTEMPTS) must("rmdir", path, result);
+    const below = subgroups(path);
+    for (const child of below) removeTree(child);
+    if (below.length === 0) pause(REMOVE_WAIT);
+  }
+}

@@ -1,0 +1,254 @@
+// Makes a container up to the point where its program could run: record, cgroups, the first process. What fails on the
+// way is undone here; what a SIGKILL leaves is found by the `creating` link and cleaned by delete --force.
+//
+//     claim ─▶ creating link ─▶ cgroups ─▶ clone ─▶ limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
+
+import { Failure, messageOf } from "../base/errors.ts";
+import { formatTime, wallNanoseconds } from "../linux/clock.ts";
+import { trySetLimit } from "../linux/credential.ts";
+import { door } from "../linux/door.ts";
+import { EACCES, errnoOf, must } from "../linux/errno.ts";
+import * as fs from "../linux/fd.ts";
+import { writeMappings } from "../linux/namespace.ts";
+import * as nr from "../linux/numbers.ts";
+import { waitChild } from "../linux/process.ts";
+import { kill, SIGKILL } from "../linux/signal.ts";
+import { deliver, openJoins } from "./birth.ts";
+import { setLimits } from "./cgroups/limits.ts";
+import * as groups from "./cgroups/manager.ts";
+import { runHooks } from "./hooks.ts";
+import { Birth } from "./init/birth.ts";
+import { limitFailure } from "./init/execute.ts";
+import { toMapping } from "./init/idmap.ts";
+import { beginContainer } from "./init/main.ts";
+import { claim } from "./layout.ts";
+import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import type { Plan } from "./plan.ts";
+import { removeDirectoryOf } from "./remove.ts";
+import {
+  type ContainerRecord,
+  keptMappings,
+  namespaceName,
+  namespacePaths,
+  processLife,
+  writeRecord,
+} from "./state.ts";
+
+export interface CreateOptions {
+  plan: Plan;
+  /** With it the program waits for `start`; without it the caller says go (Created.release). */
+  fifo: boolean;
+  /** Where the terminal's master goes; null without a terminal. */
+  console: number | null;
+  warn(message: string): void;
+}
+
+export interface Created {
+  pid: number;
+  record: ContainerRecord;
+  /** Lets the child go on: to exec.fifo, or to its program. */
+  release(): void;
+  /** After release without fifo: null once the program runs, else why it does not. Closes the dialogue. */
+  outcome(): string | null;
+}
+
+export function createContainer(options: CreateOptions): Created {
+  const { plan } = options;
+  claim(plan.paths);
+  let cgroups: groups.Cgroups = { paths: {}, unified: false };
+  let pid = 0;
+  try {
+    const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
+    fs.symlink(`1 ${JSON.stringify(placed.cgroups.paths)}`, plan.paths.creating);
+    groups.makeCgroups(placed.cgroups, placed.hierarchies);
+    cgroups = placed.cgroups;
+    if (plan.filter !== null) linkFilter(plan);
+    const started = startChild(options, cgroups);
+    pid = started.pid;
+    return converse(options, { ...started, cgroups });
+  } catch (thrown) {
+    undo(plan, { pid, cgroups });
+    throw thrown;
+  }
+}
+
+/** A hard link, so that throwing the cache away does not take the filter from running containers. */
+function linkFilter({ filter, paths }: Plan): void {
+  must("link", paths.filter, door().syscall(nr.SYS_linkat, fs.AT_FDCWD, filter!.file, fs.AT_FDCWD, paths.filter, 0));
+}
+
+interface Started {
+  pid: number;
+  dialogue: fs.Fd;
+}
+
+function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgroups): Started {
+  const dialogue = openDialogue();
+  using child = dialogue.child;
+  const joins = openJoins(plan);
+  const tasks = groups.openTasks(cgroups);
+  using birthplace = groups.openBirthplace(cgroups);
+  using waiting = fifo ? makeFifo(plan) : null;
+  try {
+    const pid = deliver({
+      plan,
+      joins,
+      cgroup: birthplace?.number ?? null,
+      dialogue: { parent: dialogue.parent, child },
+      begin(joined) {
+        dialogue.parent.close();
+        const parts = { plan, tasks, console, cgroupPaths: cgroups.paths, dialogue: child.number };
+        beginContainer(new Birth({ ...parts, joins: joined ? new Map() : joins, fifo: waiting?.number ?? null }));
+      },
+    });
+    return { pid, dialogue: dialogue.parent };
+  } finally {
+    for (const descriptor of [...tasks, ...joins.values()]) descriptor.close();
+  }
+}
+
+function makeFifo({ paths, linux }: Plan): fs.Fd {
+  const before = door().syscall(nr.SYS_umask, 0);
+  fs.makeFifo(paths.fifo, 0o622);
+  door().syscall(nr.SYS_umask, before);
+  const [uid, gid] = [linux.uidMappings, linux.gidMappings].map(
+    (maps) => maps.find((map) => map.containerID === 0)?.hostID ?? 0,
+  );
+  if (uid !== 0 || gid !== 0) fs.chown(paths.fifo, uid!, gid!);
+  return fs.open(paths.fifo, fs.O_PATH);
+}
+
+function converse(options: CreateOptions, started: Started & { cgroups: groups.Cgroups }): Created {
+  const { plan } = options;
+  const { pid, dialogue, cgroups } = started;
+  let record: ContainerRecord | null = null;
+  const settle = () => {
+    if (record !== null) return;
+    const prefix = "error during container init: error setting cgroup config for procHooks process: ";
+    prefixed(prefix, () => setLimits(cgroups, plan.linux.resources, true));
+    setOomScore(plan, pid);
+    record = recordOf(plan, { pid, cgroups });
+    writeRecord(plan.paths, record);
+  };
+  // With a new user namespace the child waits for its mappings first; else it is busy mounting while this goes on.
+  if (plan.namespaces.get("user") !== "") settle();
+  for (;;) {
+    const message = hear<ChildMessage>(dialogue.number);
+    if (message === null) throw new Failure("failed_precondition", deathOf(plan, pid));
+    if (message.kind === "failed") throw new Failure("failed_precondition", startFailure(message));
+    if (message.kind === "warning") options.warn(message.message);
+    if (message.kind === "map") {
+      writeMappings(pid, "uid", plan.linux.uidMappings.map(toMapping));
+      writeMappings(pid, "gid", plan.linux.gidMappings.map(toMapping));
+      say(dialogue.number, { kind: "go" });
+      settle();
+    }
+    if (message.kind === "hooks") {
+      settle();
+      const { hooks } = plan.spec;
+      prefixed("error during container init: ", () =>
+        runHooks([...hooks!.prestart, ...hooks!.createRuntime], stateFor(plan, pid, "creating")),
+      );
+      say(dialogue.number, { kind: "go" });
+    }
+    if (message.kind === "ready") break;
+  }
+  settle();
+  for (const limit of plan.process.limitsByParent ? plan.process.limits : []) {
+    const result = trySetLimit(pid, limit);
+    if (result < 0) throw limitFailure(limit.resource, result);
+  }
+  fs.unlinkIfThere(plan.paths.creating);
+  return {
+    pid,
+    record: record!,
+    release: () => say(dialogue.number, { kind: "go" }),
+    outcome: () => outcomeOf(dialogue),
+  };
+}
+
+function prefixed(prefix: string, work: () => void): void {
+  try {
+    work();
+  } catch (thrown) {
+    throw new Failure("failed_precondition", `${prefix}${messageOf(thrown)}`, { cause: thrown });
+  }
+}
+
+function startFailure(message: { message: string; early: boolean }): string {
+  return message.early ? `error during container init: ${message.message}` : message.message;
+}
+
+function deathOf(plan: Plan, pid: number): string {
+  const ended = waitChild(pid);
+  if (ended?.signal === SIGKILL && (plan.linux.resources?.memory?.limit ?? 0n) > 0n) {
+    return "container init was OOM-killed (memory limit too low?)";
+  }
+  const how =
+    ended === null
+      ? "is gone"
+      : ended.signal === null
+        ? `ended with ${ended.code}`
+        : `was killed by signal ${ended.signal}`;
+  return `error during container init: the container's first process ${how} before its program began`;
+}
+
+function outcomeOf(dialogue: fs.Fd): string | null {
+  using open = dialogue;
+  const message = hear<ChildMessage>(open.number);
+  return message?.kind === "failed" ? message.message : null;
+}
+
+/** Written by the parent: lowering it takes a right that a container's user namespace does not give. */
+function setOomScore(plan: Plan, pid: number): void {
+  const score = plan.process.spec.oomScoreAdj;
+  if (score === null) return;
+  try {
+    fs.writeFile(`/proc/${pid}/oom_score_adj`, String(score));
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EACCES) throw thrown;
+    const why = "lowering it takes CAP_SYS_RESOURCE, which this runtime does not have";
+    throw new Failure("permission_denied", `write ${score} to oom_score_adj: permission denied (${why})`);
+  }
+}
+
+export function stateFor(plan: Plan, pid: number, status: string) {
+  return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
+}
+
+function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
+  const { linux, spec, filter } = plan;
+  const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
+  return {
+    id: plan.id,
+    init_process_pid: pid,
+    init_process_start: processLife(pid)?.start ?? 0,
+    created: formatTime(wallNanoseconds()),
+    config: {
+      rootfs: plan.rootfs,
+      namespaces: [...plan.namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
+      cgroups: { name: plan.id, path: linux.cgroupsPath, Systemd: false, Rootless: false },
+      uid_mappings: keptMappings(linux.uidMappings),
+      gid_mappings: keptMappings(linux.gidMappings),
+      no_new_keyring: plan.process.noNewKeyring,
+      Hooks: kept,
+      labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
+      seccomp_flags: filter === null ? null : filter.flags,
+    },
+    rootless: false,
+    cgroup_paths: cgroups.paths,
+    namespace_paths: namespacePaths(pid),
+    external_descriptors: [],
+    intel_rdt_path: "",
+  };
+}
+
+function undo(plan: Plan, made: { pid: number; cgroups: groups.Cgroups }): void {
+  if (made.pid > 0) {
+    kill(made.pid, SIGKILL);
+    waitChild(made.pid);
+  }
+  groups.killAll(made.cgroups.paths);
+  groups.removeCgroups(made.cgroups.paths);
+  removeDirectoryOf(plan.paths);
+}

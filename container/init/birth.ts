@@ -1,0 +1,59 @@
+// What the stages of a new container process share: the plan, the descriptors they hand on, and how they reach the
+// parent. Made by the parent before the clone; from then on the child's copy is the one that changes.
+
+import type { Fd } from "../../linux/fd.ts";
+import { openOwnProc } from "../../linux/mount.ts";
+import type { NamespaceKind } from "../../linux/namespace.ts";
+import { type ChildMessage, say } from "../messages.ts";
+import type { Plan } from "../plan.ts";
+
+export class Birth {
+  readonly plan: Plan;
+  /** The child's end of the dialogue. */
+  readonly dialogue: number;
+  /** v1 `tasks` files to join through. */
+  readonly tasks: readonly Fd[];
+  /** Namespaces to join, opened by the parent. */
+  readonly joins: ReadonlyMap<NamespaceKind, Fd>;
+  /** exec.fifo as O_PATH; null when the program is to run at once. */
+  readonly fifo: number | null;
+  /** Where the pseudo-terminal's master goes; null without a terminal. */
+  readonly console: number | null;
+  /** The cgroup directories, for the mount of type cgroup. */
+  readonly cgroupPaths: Readonly<Record<string, string>>;
+
+  /** The new root, as an attached mount. Set by the root stage. */
+  root: Fd = NOT_YET as Fd;
+  /** The container's devpts, from which its console comes. */
+  devpts: Fd | null = null;
+  /** Mounts that become read-only once they are filled. */
+  readonly readOnlyLater: Fd[] = [];
+  #proc: Fd | null = null;
+
+  constructor(parts: Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "cgroupPaths">) {
+    this.plan = parts.plan;
+    this.dialogue = parts.dialogue;
+    this.tasks = parts.tasks;
+    this.joins = parts.joins;
+    this.fifo = parts.fifo;
+    this.console = parts.console;
+    this.cgroupPaths = parts.cgroupPaths;
+  }
+
+  tell(message: ChildMessage): void {
+    say(this.dialogue, message);
+  }
+
+  /** A procfs that nobody else sees or mounts over, made when first needed; after the pid namespace is final. */
+  proc(): number {
+    this.#proc ??= openOwnProc();
+    return this.#proc.number;
+  }
+
+  /** A namespace that the container has to itself, made new. */
+  isNew(kind: NamespaceKind): boolean {
+    return this.plan.namespaces.get(kind) === "";
+  }
+}
+
+const NOT_YET: unknown = null;

@@ -1,0 +1,108 @@
+// The last stages, shared by a container's first process and by `exec`: identity, filter, execve.
+//
+//     prepare ─▶ (parent: limits, record) ─▶ wait for start ─▶ filter ─▶ execve
+//
+// After the filter is loaded only capset and execve follow (and write, when execve fails): old calls that every profile
+// knows. A profile written before statx must still let us pass.
+
+import { Failure } from "../../base/errors.ts";
+import * as who from "../../linux/credential.ts";
+import { door } from "../../linux/door.ts";
+import { errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
+import * as fs from "../../linux/fd.ts";
+import * as nr from "../../linux/numbers.ts";
+import { execve, exit } from "../../linux/process.ts";
+import { loadFilter } from "../../linux/seccomp.ts";
+import { resetSignals } from "../../linux/signal.ts";
+import type { ProcessPlan } from "../plan.ts";
+import { becomeUser, dropHeld, type Identity } from "./identity.ts";
+import { setPriorities } from "./priority.ts";
+import { environmentOf, findProgram } from "./program.ts";
+
+/** The exit code when the program cannot be executed after all. */
+const EXIT_NOT_EXECUTED = 255;
+const FIRST_EXTRA = 3;
+
+export interface Prepared {
+  process: ProcessPlan;
+  path: string;
+  env: string[];
+  identity: Identity;
+}
+
+/** `proc`: a procfs of our own, asked for only when a label must be written. */
+export function prepare(process: ProcessPlan, proc: () => number, warn: (message: string) => void): Prepared {
+  setLabels(process, proc);
+  setPriorities(process.spec);
+  setLimits(process);
+  const identity = becomeUser(process, warn);
+  if (process.spec.noNewPrivileges) who.setNoNewPrivileges();
+  const env = environmentOf(process);
+  const path = findProgram(process.spec.args[0]!, env);
+  return { process, path, env, identity };
+}
+
+/** By the process itself, while it is still root: another one would need CAP_SYS_RESOURCE. Inside a new user namespace
+ *  the parent does it, because there that capability counts for nothing. */
+function setLimits(process: ProcessPlan): void {
+  if (process.limitsByParent) return;
+  for (const limit of process.limits) {
+    const result = who.trySetLimit(0, limit);
+    if (result < 0) throw limitFailure(limit.resource, result);
+  }
+}
+
+export function limitFailure(resource: number, result: number): Failure {
+  const reason = `error setting rlimits for ready process: error setting rlimit type ${resource}`;
+  return new Failure("failed_precondition", `error during container init: ${reason}: ${errnoSentence(-result)}`);
+}
+
+function setLabels({ spec }: ProcessPlan, proc: () => number): void {
+  if (spec.apparmorProfile !== "") {
+    const failure = writeLabel(proc(), ["self/attr/apparmor/exec", "self/attr/exec"], `exec ${spec.apparmorProfile}`);
+    if (failure !== null)
+      throw new Failure(
+        "failed_precondition",
+        `unable to apply apparmor profile: apparmor failed to apply profile: ${failure}`,
+      );
+  }
+  if (spec.selinuxLabel !== "") {
+    const failure = writeLabel(proc(), ["self/attr/exec"], spec.selinuxLabel);
+    if (failure !== null) throw new Failure("failed_precondition", `can't set process label: ${failure}`);
+  }
+}
+
+/** Null when written; what the last attempt said otherwise. "self" is a link of procfs's own making. */
+function writeLabel(proc: number, names: readonly string[], label: string): string | null {
+  let failure = "";
+  for (const name of names) {
+    try {
+      using file = fs.open(name, fs.O_WRONLY, 0, proc);
+      fs.writeAll(file.number, door().encode(label));
+      return null;
+    } catch (thrown) {
+      if (!(thrown instanceof SyscallFailure)) throw thrown;
+      failure = `write /proc/${name}: ${errnoSentence(thrown.errno)}`;
+    }
+  }
+  return failure;
+}
+
+/** Blocks until `start` opens exec.fifo for reading, and tells it. The descriptor is O_PATH, so it is opened again
+ *  through our own procfs: the one way to wait for a reader. */
+export function awaitStart(fifo: number, proc: number): void {
+  const opened = door().syscall(nr.SYS_openat, proc, `self/fd/${fifo}`, fs.O_WRONLY | fs.O_CLOEXEC, 0);
+  using writer = new fs.Fd(must("open", "exec fifo", opened));
+  fs.writeAll(writer.number, Uint8Array.of(0x30));
+}
+
+/** Never returns. `failed` is told why when the kernel refuses the program. */
+export function execute({ process, path, env, identity }: Prepared, failed: (message: string) => void): never {
+  const { extraDescriptors, filter, spec } = process;
+  who.closeOnExecFrom(FIRST_EXTRA + extraDescriptors);
+  resetSignals();
+  if (filter !== null) loadFilter(filter.program, filter.flags);
+  if (identity.holdsAdmin) dropHeld(identity);
+  failed(`exec ${path}: ${errnoSentence(execve(path, spec.args, env))}`);
+  exit(EXIT_NOT_EXECUTED);
+}

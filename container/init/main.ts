@@ -1,0 +1,140 @@
+// The life of a container's first process, from its clone to its program. Each stage is a file; the order is runc's,
+// and hooks and later stages depend on it.
+//
+//     names ─▶ cgroups ─▶ namespaces ─▶ root ─▶ mounts ─▶ /dev ─▶ [hooks] ─▶ createContainer hooks ─▶ pivot
+//       ─▶ console ─▶ read-only ─▶ hostname, sysctls ─▶ masks ─▶ identity ─▶ [ready] ─▶ start ─▶ filter ─▶ execve
+
+import { messageOf } from "../../base/errors.ts";
+import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
+import { door } from "../../linux/door.ts";
+import * as fs from "../../linux/fd.ts";
+import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
+import { raiseLoopback } from "../../linux/network.ts";
+import * as nr from "../../linux/numbers.ts";
+import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
+import { joinTasks } from "../cgroups/manager.ts";
+import { runHooks } from "../hooks.ts";
+import { awaitGo, say } from "../messages.ts";
+import type { Birth } from "./birth.ts";
+import { setUpConsole } from "./console.ts";
+import { makeDevices, needsDevices } from "./devices.ts";
+import { awaitStart, execute, prepare } from "./execute.ts";
+import { setNames, setSysctls } from "./kernel.ts";
+import { protectPaths } from "./masks.ts";
+import { mountAll } from "./mounts.ts";
+import { closeRoot, enterRoot, openRoot } from "./root.ts";
+import { ensureTarget } from "./target.ts";
+
+const DEFAULT_UMASK = 0o022;
+const PER_LINUX32 = 8;
+
+/** Never returns: the program, or an exit after telling the parent why. */
+export function beginContainer(birth: Birth): never {
+  let early = true;
+  let heard = true;
+  try {
+    nameSelf();
+    enterNamespaces(birth);
+    buildRoot(birth);
+    // While there is still the right to mount one; waiting for `start` goes through it.
+    if (birth.fifo !== null) birth.proc();
+    early = false;
+    const prepared = prepare(
+      birth.plan.process,
+      () => birth.proc(),
+      (message) => birth.tell({ kind: "warning", message }),
+    );
+    birth.tell({ kind: "ready" });
+    awaitGo(birth.dialogue);
+    if (birth.fifo !== null) {
+      heard = false;
+      awaitStart(birth.fifo, birth.proc());
+    }
+    runHooks(birth.plan.spec.hooks?.startContainer ?? [], hookState(birth, "created"));
+    execute(prepared, (message) => report(birth, { message, early, heard }));
+  } catch (thrown) {
+    report(birth, { message: messageOf(thrown), early, heard });
+  }
+  exit(1);
+}
+
+/** To the parent while it listens; afterwards to the container's own standard error, as the original does. */
+function report(birth: Birth, what: { message: string; early: boolean; heard: boolean }): void {
+  try {
+    if (what.heard) say(birth.dialogue, { kind: "failed", message: what.message, early: what.early });
+    else fs.writeAll(2, door().encode(`${what.message}\n`));
+  } catch {
+    // The parent is gone too: nobody is left to be told.
+  }
+}
+
+/** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. */
+export function nameSelf(): void {
+  setDumpable(false);
+  door().title("runc init");
+  setName("runc:[2:INIT]");
+}
+
+function enterNamespaces(birth: Birth): void {
+  const { plan } = birth;
+  if (birth.isNew("user")) {
+    birth.tell({ kind: "map" });
+    awaitGo(birth.dialogue);
+    becomeMappedRoot();
+  }
+  joinTasks(birth.tasks);
+  for (const [kind, namespace] of birth.joins) {
+    setNamespace(namespace.number, NAMESPACES[kind].flag, plan.namespaces.get(kind));
+    namespace.close();
+  }
+  // The root of a cgroup namespace is where its maker stands, so it is made only now.
+  if (birth.isNew("cgroup")) unshare(NAMESPACES.cgroup.flag);
+  newSession();
+  if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`);
+  if (birth.isNew("network")) raiseLoopback();
+}
+
+function becomeMappedRoot(): void {
+  door().syscall(nr.SYS_setresgid, 0, 0, 0);
+  door().syscall(nr.SYS_setresuid, 0, 0, 0);
+  // A change of ids makes a process dumpable by the system's setting; ours stays off.
+  setDumpable(false);
+}
+
+function buildRoot(birth: Birth): void {
+  const { plan } = birth;
+  const { process, spec, linux } = plan;
+  openRoot(birth);
+  mountAll(birth);
+  const devices = plan.namespaces.has("mount") && needsDevices(birth);
+  if (devices) makeDevices(birth);
+  if ((spec.hooks?.prestart.length ?? 0) + (spec.hooks?.createRuntime.length ?? 0) > 0) {
+    birth.tell({ kind: "hooks" });
+    awaitGo(birth.dialogue);
+  }
+  runHooks(spec.hooks?.createContainer ?? [], hookState(birth, "creating"));
+  enterRoot(birth);
+  makeWorkingDirectory(birth);
+  if (birth.console !== null) {
+    const devpts = birth.devpts?.number ?? null;
+    setUpConsole(process, { root: birth.root.number, devpts, socket: birth.console, mountConsole: true });
+  }
+  if (plan.namespaces.has("mount")) closeRoot(birth);
+  setUmask(process.spec.user.umask ?? DEFAULT_UMASK);
+  setNames(birth);
+  setSysctls(birth);
+  protectPaths(birth);
+  if (linux.personality !== null) setPersonality(linux.personality.domain === "LINUX32" ? PER_LINUX32 : 0);
+}
+
+function makeWorkingDirectory(birth: Birth): void {
+  const { cwd } = birth.plan.process.spec;
+  if (fs.stat(cwd) !== null) return;
+  using made = ensureTarget(birth.root.number, cwd, "directory");
+  made.close();
+}
+
+function hookState(birth: Birth, status: string) {
+  const { id, bundle, spec } = birth.plan;
+  return { id, pid: processId(), status, bundle, annotations: spec.annotations };
+}

@@ -1,0 +1,138 @@
+// Stage: the mounts of config.json, each made detached and then attached onto a descriptor inside the new root.
+// One that fails is named with its source and destination, as runc names it.
+
+import { Failure, messageOf } from "../../base/errors.ts";
+import { quote } from "../../base/flags/go.ts";
+import { door } from "../../linux/door.ts";
+import { ENOENT, EPERM, errnoOf, errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
+import * as fs from "../../linux/fd.ts";
+import * as m from "../../linux/mount.ts";
+import * as nr from "../../linux/numbers.ts";
+import { cleanPath } from "../spec/check.ts";
+import type { MountPlan } from "../spec/mounts.ts";
+import type { Birth } from "./birth.ts";
+import { mountCgroups } from "./cgroupfs.ts";
+import { copyUp } from "./copyup.ts";
+import { idmapNamespace } from "./idmap.ts";
+import { ensureTarget } from "./target.ts";
+
+/** Files under /proc that others may replace by a bind: what lxcfs and the like provide. */
+const PROC_ALLOWED =
+  "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+    .split(" ")
+    .map((name) => `/proc/${name}`);
+
+export function mountAll(birth: Birth): void {
+  for (const plan of birth.plan.mounts) {
+    try {
+      mountOne(birth, plan);
+    } catch (thrown) {
+      throw new Failure(
+        "failed_precondition",
+        `error mounting ${quote(plan.source)} to rootfs at ${quote(plan.destination)}: ${reasonOf(plan, thrown)}`,
+        { cause: thrown },
+      );
+    }
+  }
+}
+
+function reasonOf(plan: MountPlan, thrown: unknown): string {
+  if (!(thrown instanceof SyscallFailure)) return messageOf(thrown);
+  const detail = thrown.call === "open" || thrown.call === "stat" || /\(/.test(thrown.message);
+  return detail ? thrown.message : `mount ${plan.source}:${plan.destination}: ${errnoSentence(thrown.errno)}`;
+}
+
+function mountOne(birth: Birth, plan: MountPlan): void {
+  const destination = cleanPath(plan.destination);
+  if (plan.remount) {
+    using target = ensureTarget(birth.root.number, destination, "directory");
+    applyChanges(target.number, plan);
+    return;
+  }
+  if (plan.type === "cgroup" && !plan.bind) {
+    mountCgroups(birth, plan);
+    return;
+  }
+  const fromKernel = plan.type === "proc" || plan.type === "sysfs" || plan.type === "mqueue";
+  using source = plan.bind ? openSource(birth, plan) : null;
+  const kind = source !== null && !isDirectory(source.number) ? "file" : "directory";
+  using target = ensureTarget(birth.root.number, destination, kind, fromKernel && !plan.bind);
+  if (m.filesystemType(target.number) === m.PROC_SUPER_MAGIC && !PROC_ALLOWED.includes(destination)) {
+    if (!(destination === "/proc" && plan.bind)) {
+      throw new Failure("invalid_argument", `${quote(destination)} cannot be mounted because it is inside /proc`);
+    }
+  }
+  if (source !== null) bindMount(birth, { source: source.number, target: target.number }, plan);
+  else newFilesystem(birth, plan, { target: target.number, destination });
+}
+
+/** The host's path, opened in this (slave) copy of the host's mounts so that later host mounts still arrive. */
+function openSource(birth: Birth, plan: MountPlan): fs.Fd {
+  const path = plan.source.startsWith("/") ? plan.source : `${birth.plan.bundle}/${plan.source}`;
+  const opened = door().syscall(nr.SYS_openat, fs.AT_FDCWD, path, fs.O_PATH | fs.O_CLOEXEC, 0);
+  if (opened === -ENOENT) throw new SyscallFailure("stat", ENOENT, path);
+  return new fs.Fd(must("open", path, opened));
+}
+
+function isDirectory(fd: number): boolean {
+  return (fs.statFd(fd).mode & fs.S_IFMT) === fs.S_IFDIR;
+}
+
+function bindMount(birth: Birth, at: { source: number; target: number }, plan: MountPlan): void {
+  using tree = m.cloneTree(at.source, "", plan.recursive);
+  if (plan.idmap !== null) {
+    using namespace = idmapNamespace(birth.proc(), plan.idmap);
+    const { recursive } = plan.idmap;
+    m.changeMount(tree.number, { set: m.MOUNT_ATTR_IDMAP, userNamespace: namespace.number, recursive });
+  }
+  m.attach(tree.number, at.target);
+  applyChanges(tree.number, plan);
+}
+
+const PLAIN_FLAGS = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC;
+
+/** A bind takes exactly the flags it names, as mount(2)'s remount does; inside a user namespace the flags that the host
+ *  set are locked, and then they stay. */
+function applyChanges(mount: number, plan: MountPlan): void {
+  if (plan.set !== 0 || plan.clear !== 0) {
+    const clear = (plan.clear | (PLAIN_FLAGS & ~plan.set)) & ~plan.set;
+    const result = m.tryChangeMount(mount, { set: plan.set, clear: clear | atimeMask(plan) });
+    if (result === -EPERM) m.changeMount(mount, { set: plan.set, clear: atimeMask(plan) });
+    else must("mount_setattr", "", result);
+  }
+  if (plan.treeSet !== 0 || plan.treeClear !== 0) {
+    const clear = plan.treeClear | (plan.treeSet & m.MOUNT_ATTR_ATIME ? m.MOUNT_ATTR_ATIME : 0);
+    m.changeMount(mount, { set: plan.treeSet, clear, recursive: true });
+  }
+  for (const { flag, recursive } of plan.propagation) m.changeMount(mount, { propagation: flag, recursive });
+}
+
+/** The access time mode is one field: to set it, all its bits must be cleared in the same call. */
+function atimeMask(plan: MountPlan): number {
+  return (plan.set | plan.clear) & m.MOUNT_ATTR_ATIME ? m.MOUNT_ATTR_ATIME : 0;
+}
+
+function newFilesystem(birth: Birth, plan: MountPlan, at: { target: number; destination: string }): void {
+  // /dev and tmpfs that are to be read-only are filled first; root.ts sets the flag at the end.
+  const late = (plan.set & m.MOUNT_ATTR_RDONLY) !== 0 && (at.destination === "/dev" || plan.type === "tmpfs");
+  const attributes = late ? plan.set & ~m.MOUNT_ATTR_RDONLY : plan.set;
+  const options = late ? plan.options.filter((option) => option !== "ro") : plan.options;
+  using mounted = makeFilesystem({ ...plan, set: attributes, options });
+  if (plan.copyUp) copyUp(at.target, mounted.number);
+  m.attach(mounted.number, at.target);
+  for (const { flag, recursive } of plan.propagation) m.changeMount(mounted.number, { propagation: flag, recursive });
+  if (late) birth.readOnlyLater.push(new fs.Fd(mounted.release()));
+  else if (plan.type === "devpts" && birth.devpts === null) birth.devpts = new fs.Fd(mounted.release());
+}
+
+function makeFilesystem(plan: MountPlan): fs.Fd {
+  try {
+    return m.newMount(plan.type, plan.source, plan.options, plan.set);
+  } catch (thrown) {
+    // Inside a user namespace without a network namespace of its own sysfs is refused; the host's is bound, as runc does.
+    if (plan.type !== "sysfs" || errnoOf(thrown) !== EPERM) throw thrown;
+    const tree = m.cloneTree(fs.AT_FDCWD, "/sys", true);
+    m.changeMount(tree.number, { set: plan.set, recursive: true });
+    return tree;
+  }
+}

@@ -1,0 +1,51 @@
+// Names on disk: the state root, one directory per container, and the files in it. docs/state-on-disk.md explains them.
+//
+//     <root>/                      0700, /run/runc
+//       .seccomp-<key>             a compiled filter, shared by all containers with the same rules
+//       <id>/                      0711
+//         creating                 a link whose text says what a broken-off create must have cleaned
+//         state.json               written whole, once; replaced by update
+//         exec.fifo                while the container waits for `start`
+//         seccomp.bpf              another name of the compiled filter, for exec
+
+import { Failure } from "../base/errors.ts";
+import { door } from "../linux/door.ts";
+import { EEXIST, must } from "../linux/errno.ts";
+import { makeDirectories } from "../linux/fd.ts";
+import * as nr from "../linux/numbers.ts";
+
+export const DEFAULT_ROOT = "/run/runc";
+const ID_LIMIT = 1024;
+
+export interface Paths {
+  root: string;
+  directory: string;
+  creating: string;
+  state: string;
+  fifo: string;
+  filter: string;
+}
+
+/** Throws for an id that is no plain file name. */
+export function pathsOf(root: string, id: string): Paths {
+  if (!/^[\w+.-]+$/.test(id) || id === "." || id === ".." || id.length > ID_LIMIT) {
+    throw new Failure("invalid_argument", "invalid container ID format");
+  }
+  const directory = `${root}/${id}`;
+  return {
+    root,
+    directory,
+    creating: `${directory}/creating`,
+    state: `${directory}/state.json`,
+    fifo: `${directory}/exec.fifo`,
+    filter: `${directory}/seccomp.bpf`,
+  };
+}
+
+/** Takes the id by making its directory; the one who made it owns it. */
+export function claim(paths: Paths): void {
+  makeDirectories(paths.root, 0o700);
+  const made = door().syscall(nr.SYS_mkdir, paths.directory, 0o711);
+  if (made === -EEXIST) throw new Failure("already_exists", "container with given ID already exists");
+  must("mkdir", paths.directory, made);
+}

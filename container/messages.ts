@@ -1,0 +1,64 @@
+// What a new container process (the child, "runc init") and the one who makes it (the parent) say to each other, over a
+// pair of SOCK_SEQPACKET sockets: one JSON object per packet.
+//
+//     parent                          child
+//       │ ◀────────── map ───────────── │   only with a new user namespace: write my id mappings
+//       │ ── go ──────────────────────▶ │
+//       │        (sets cgroup limits)   │   (mounts)
+//       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks: run them now
+//       │ ── go ──────────────────────▶ │
+//       │ ◀────────── ready ─────────── │   all but the last steps are done; the limits may be lowered
+//       │ ── go ──────────────────────▶ │   the state is on disk
+//       │                               │   create: opens exec.fifo and waits for `start`
+//       ┴ ◀── failed, or end of file ── ┴   end of file: the program runs (both ends are close-on-exec)
+//
+// A parent that dies shows as end of file to the child, which then ends: nothing half made goes on.
+
+import { Failure } from "../base/errors.ts";
+import { formatJson } from "../base/json.ts";
+import { door } from "../linux/door.ts";
+import { must, retrying } from "../linux/errno.ts";
+import type { Fd } from "../linux/fd.ts";
+import * as nr from "../linux/numbers.ts";
+import { socketPair } from "../linux/socket.ts";
+
+const SOCK_SEQPACKET = 5;
+const MSG_NOSIGNAL = 0x4000;
+/** Bytes of one message; a failure's sentence is cut to fit. */
+const MESSAGE_LIMIT = 8 << 10;
+
+export type ChildMessage =
+  | { kind: "map" }
+  | { kind: "hooks" }
+  | { kind: "ready" }
+  /** From the helper between parent and child that joins namespaces: the child's pid as the parent sees it. */
+  | { kind: "born"; pid: number }
+  | { kind: "warning"; message: string }
+  /** `early`: before "ready", which callers word differently. */
+  | { kind: "failed"; message: string; early: boolean };
+
+export type ParentMessage = { kind: "go" };
+
+export function openDialogue(): { parent: Fd; child: Fd } {
+  const [parent, child] = socketPair(SOCK_SEQPACKET);
+  return { parent, child };
+}
+
+export function say(fd: number, message: ChildMessage | ParentMessage): void {
+  let bytes = door().encode(formatJson(message));
+  if (bytes.length > MESSAGE_LIMIT)
+    bytes = door().encode(formatJson({ ...message, message: "the reason is too long" }));
+  must("send", "", retrying(nr.SYS_sendto, fd, bytes, bytes.length, MSG_NOSIGNAL, null, 0));
+}
+
+/** Null at end of file. */
+export function hear<Message extends ChildMessage | ParentMessage>(fd: number): Message | null {
+  const buffer = new Uint8Array(MESSAGE_LIMIT);
+  const got = must("recv", "", retrying(nr.SYS_recvfrom, fd, buffer, buffer.length, 0, null, null));
+  return got === 0 ? null : (JSON.parse(door().decode(buffer, 0, got)) as Message);
+}
+
+/** The child's wait for its parent; throws when that one is gone. */
+export function awaitGo(fd: number): void {
+  if (hear<ParentMessage>(fd) === null) throw new Failure("aborted", "the creating process is gone");
+}

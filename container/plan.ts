@@ -1,0 +1,140 @@
+// All that is decided about a container before anything is made: config.json checked and turned into what the stages
+// want. The parent makes it; the child, being a copy of the parent, finds it in its memory.
+
+import { Failure } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { CAPABILITY_NAMES } from "../linux/capability.ts";
+import { type ResourceLimit, RLIMIT_NAMES } from "../linux/credential.ts";
+import { ENOENT, errnoOf } from "../linux/errno.ts";
+import { readText } from "../linux/fd.ts";
+import type { Paths } from "./layout.ts";
+import { type Filter, prepareFilter } from "./seccomp.ts";
+import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
+import { type MountPlan, planMount } from "./spec/mounts.ts";
+import { type LinuxSpec, type ProcessSpec, readSpec, type Spec } from "./spec/schema.ts";
+
+export interface CapabilityPlan {
+  bounding: bigint;
+  effective: bigint;
+  permitted: bigint;
+  inheritable: bigint;
+  ambient: bigint;
+}
+
+/** What the last stages need, of a container's first process and of one that `exec` adds. */
+export interface ProcessPlan {
+  spec: ProcessSpec;
+  capabilities: CapabilityPlan;
+  limits: ResourceLimit[];
+  /** In a new user namespace the right to raise limits is the parent's alone. */
+  limitsByParent: boolean;
+  filter: Pick<Filter, "program" | "flags"> | null;
+  noNewKeyring: boolean;
+  /** Descriptors from 3 on that go to the program. */
+  extraDescriptors: number;
+  /** Added to the environment of config.json. */
+  extraEnvironment: string[];
+}
+
+export interface Plan {
+  id: string;
+  bundle: string;
+  paths: Paths;
+  rootfs: string;
+  spec: Spec;
+  linux: LinuxSpec;
+  namespaces: NamespacePlan;
+  mounts: MountPlan[];
+  process: ProcessPlan;
+  filter: Filter | null;
+  noPivot: boolean;
+  /** Sentences for the log. */
+  warnings: string[];
+}
+
+export interface PlanOptions {
+  id: string;
+  /** Absolute. */
+  bundle: string;
+  paths: Paths;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  /** Descriptors after the standard ones that the program gets: LISTEN_FDS and --preserve-fds together. */
+  extraDescriptors: number;
+  extraEnvironment: string[];
+}
+
+export function readBundle(bundle: string): Spec {
+  let text: string;
+  try {
+    text = readText(`${bundle}/config.json`);
+  } catch (thrown) {
+    if (errnoOf(thrown) === ENOENT) throw new Failure("not_found", "JSON specification file config.json not found");
+    throw thrown;
+  }
+  return readSpec(parseConfig(text, "config.json"), "");
+}
+
+/** Malformed JSON as a sentence that names the file. */
+export function parseConfig(text: string, name: string): ReturnType<typeof parseJson> {
+  try {
+    return parseJson(text);
+  } catch (thrown) {
+    throw new Failure("invalid_argument", `${name} is not valid JSON: ${(thrown as Error).message}`, { cause: thrown });
+  }
+}
+
+export function planContainer(options: PlanOptions): Plan {
+  const spec = readBundle(options.bundle);
+  const warnings: string[] = [];
+  const process = checkProcess(spec.process);
+  const linux = spec.linux ?? readSpec({ linux: {} }, "").linux!;
+  const rootfs = checkRoot(spec, options.bundle);
+  const namespaces = planNamespaces(linux);
+  checkSpec(spec, linux, namespaces);
+  const mounts = spec.mounts.map(planMount);
+  const filter = prepareFilter(options.paths.root, linux.seccomp);
+  return {
+    ...{ id: options.id, bundle: options.bundle, paths: options.paths, noPivot: options.noPivot },
+    ...{ rootfs, spec, linux, namespaces, mounts, filter, warnings },
+    process: planProcess(process, {
+      filter,
+      limitsByParent: namespaces.has("user"),
+      noNewKeyring: options.noNewKeyring,
+      extraDescriptors: options.extraDescriptors,
+      extraEnvironment: options.extraEnvironment,
+      warnings,
+    }),
+  };
+}
+
+export interface ProcessOptions
+  extends Pick<ProcessPlan, "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent"> {
+  filter: ProcessPlan["filter"];
+  warnings: string[];
+}
+
+export function planProcess(spec: ProcessSpec, options: ProcessOptions): ProcessPlan {
+  const { warnings, ...rest } = options;
+  const unknown = new Set<string>();
+  const set = (names: readonly string[]) => {
+    let bits = 0n;
+    for (const name of names) {
+      const number = CAPABILITY_NAMES.indexOf(name);
+      if (number < 0) unknown.add(name);
+      else bits |= 1n << BigInt(number);
+    }
+    return bits;
+  };
+  const wanted = spec.capabilities;
+  const capabilities = {
+    bounding: set(wanted?.bounding ?? []),
+    effective: set(wanted?.effective ?? []),
+    permitted: set(wanted?.permitted ?? []),
+    inheritable: set(wanted?.inheritable ?? []),
+    ambient: set(wanted?.ambient ?? []),
+  };
+  if (unknown.size > 0) warnings.push(`ignoring unknown or unavailable capabilities: [${[...unknown].join(" ")}]`);
+  const limits = spec.rlimits.map(({ type, soft, hard }) => ({ resource: RLIMIT_NAMES.indexOf(type), soft, hard }));
+  return { spec, capabilities, limits, ...rest };
+}

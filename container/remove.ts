@@ -1,0 +1,86 @@
+// Takes away what a container left: processes, cgroups, its directory. Every step may find its work done already, so it
+// can be repeated after any crash.
+
+import { messageOf } from "../base/errors.ts";
+import { ENOENT, errnoOf } from "../linux/errno.ts";
+import * as fs from "../linux/fd.ts";
+import { pause } from "../linux/process.ts";
+import { kill, SIGKILL } from "../linux/signal.ts";
+import { freeze, thaw } from "./cgroups/freezer.ts";
+import * as groups from "./cgroups/manager.ts";
+import { runHooks } from "./hooks.ts";
+import { type Paths, pathsOf } from "./layout.ts";
+import { type Container, isAlive, stateOf, statusOf } from "./state.ts";
+
+/** Waits for a killed first process to be gone: rounds of this many milliseconds. */
+const GONE_ROUNDS = 100;
+const GONE_WAIT = 100;
+
+/** Removes the directory with the files that may be in it. */
+export function removeDirectoryOf(paths: Paths): void {
+  for (const file of [paths.state, paths.fifo, paths.filter, paths.creating]) fs.unlinkIfThere(file);
+  try {
+    fs.removeDirectory(paths.directory);
+  } catch (thrown) {
+    if (errnoOf(thrown) === ENOENT) return;
+    // Something of a broken-off write, or of another runtime.
+    for (const entry of fs.listDirectory(paths.directory)) fs.unlinkIfThere(`${paths.directory}/${entry.name}`);
+    fs.removeDirectory(paths.directory);
+  }
+}
+
+/** For a stopped container: its cgroups, its directory, then the poststop hooks, whose failures are only warned of. */
+export function removeContainer({ paths, record }: Container, warn: (message: string) => void): void {
+  const after = stateOf({ paths, record });
+  // Without a pid namespace of its own the first process's end did not end the others.
+  if (!hasOwnPids(record.config.namespaces)) groups.killAll(record.cgroup_paths);
+  groups.removeCgroups(record.cgroup_paths);
+  removeDirectoryOf(paths);
+  const hooks = record.config.Hooks?.poststop ?? [];
+  try {
+    runHooks(hooks, { ...after, pid: 0, status: "stopped" });
+  } catch (thrown) {
+    warn(messageOf(thrown));
+  }
+}
+
+export function hasOwnPids(namespaces: readonly { type: string; path: string }[]): boolean {
+  return namespaces.some((namespace) => namespace.type === "NEWPID" && namespace.path === "");
+}
+
+/** Kills the first process (and the others where that does not take them along) and waits until it is gone. */
+export function killContainer(container: Container): void {
+  const { record } = container;
+  if (statusOf(container) === "paused") thaw(record.cgroup_paths);
+  if (isAlive(record)) kill(record.init_process_pid, SIGKILL);
+  if (!hasOwnPids(record.config.namespaces)) killEveryone(container);
+  for (let round = 0; round < GONE_ROUNDS && isAlive(record); round++) pause(Math.min(1 << round, GONE_WAIT));
+}
+
+/** Frozen first, so that nothing can fork away from the list. */
+function killEveryone({ record }: Container): void {
+  try {
+    freeze(record.cgroup_paths);
+    for (const pid of groups.allProcesses(record.cgroup_paths)) kill(pid, SIGKILL);
+  } catch {
+    // No freezer: killAll goes round until none is left.
+  }
+  thaw(record.cgroup_paths);
+  groups.killAll(record.cgroup_paths);
+}
+
+/** What a create that was killed left, found by its `creating` link. True when there was something. */
+export function removeBroken(root: string, id: string): boolean {
+  const paths = pathsOf(root, id);
+  if (fs.stat(paths.directory) === null) return false;
+  try {
+    const [, json] = /^1 (.*)$/s.exec(fs.readLink(paths.creating)) ?? [];
+    const cgroups = JSON.parse(json ?? "{}") as groups.CgroupPaths;
+    groups.killAll(cgroups);
+    groups.removeCgroups(cgroups);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== ENOENT) throw thrown;
+  }
+  removeDirectoryOf(paths);
+  return true;
+}

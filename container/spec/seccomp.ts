@@ -1,0 +1,150 @@
+// linux.seccomp of config.json: read, checked with runc's wording, and flattened for the compiler (host/src/seccomp.rs).
+
+import { Failure } from "../../base/errors.ts";
+import { list, optional, or, type Read, record, text, uint32, uint64 } from "./fields.ts";
+
+const argument = record({ index: uint32, value: or(uint64, 0n), valueTwo: or(uint64, 0n), op: text });
+
+const rule = record({
+  names: list(text),
+  action: text,
+  errnoRet: optional(uint32),
+  args: list(argument),
+});
+
+export const readSeccomp = record({
+  defaultAction: text,
+  defaultErrnoRet: optional(uint32),
+  architectures: list(text),
+  flags: list(text),
+  listenerPath: or(text, ""),
+  listenerMetadata: or(text, ""),
+  syscalls: list(rule),
+});
+
+export type SeccompSpec = Read<typeof readSeccomp>;
+
+const EPERM = 1;
+// include/uapi/linux/seccomp.h
+const ACTIONS: Readonly<Record<string, number>> = {
+  SCMP_ACT_KILL: 0x00000000,
+  SCMP_ACT_KILL_THREAD: 0x00000000,
+  SCMP_ACT_KILL_PROCESS: 0x80000000,
+  SCMP_ACT_TRAP: 0x00030000,
+  SCMP_ACT_ERRNO: 0x00050000,
+  SCMP_ACT_TRACE: 0x7ff00000,
+  SCMP_ACT_LOG: 0x7ffc0000,
+  SCMP_ACT_ALLOW: 0x7fff0000,
+};
+export const SECCOMP_ACTIONS = [...Object.keys(ACTIONS)];
+
+const OPERATORS: Readonly<Record<string, number>> = {
+  SCMP_CMP_NE: 1,
+  SCMP_CMP_LT: 2,
+  SCMP_CMP_LE: 3,
+  SCMP_CMP_EQ: 4,
+  SCMP_CMP_GE: 5,
+  SCMP_CMP_GT: 6,
+  SCMP_CMP_MASKED_EQ: 7,
+};
+export const SECCOMP_OPERATORS = [...Object.keys(OPERATORS)];
+
+/** The specification's names and libseccomp's. */
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  SCMP_ARCH_X86: "x86",
+  SCMP_ARCH_X86_64: "x86_64",
+  SCMP_ARCH_X32: "x32",
+  SCMP_ARCH_ARM: "arm",
+  SCMP_ARCH_AARCH64: "aarch64",
+  SCMP_ARCH_MIPS: "mips",
+  SCMP_ARCH_MIPS64: "mips64",
+  SCMP_ARCH_MIPS64N32: "mips64n32",
+  SCMP_ARCH_MIPSEL: "mipsel",
+  SCMP_ARCH_MIPSEL64: "mipsel64",
+  SCMP_ARCH_MIPSEL64N32: "mipsel64n32",
+  SCMP_ARCH_PPC: "ppc",
+  SCMP_ARCH_PPC64: "ppc64",
+  SCMP_ARCH_PPC64LE: "ppc64le",
+  SCMP_ARCH_RISCV64: "riscv64",
+  SCMP_ARCH_S390: "s390",
+  SCMP_ARCH_S390X: "s390x",
+};
+export const SECCOMP_ARCHITECTURES = [...Object.keys(ARCHITECTURES)];
+
+export interface FlatRules {
+  defaultAction: number;
+  architectures: string[];
+  names: string[];
+  rules: Uint8Array;
+}
+
+function actionOf(name: string, errno: number | null): number {
+  if (name === "SCMP_ACT_NOTIFY") throw new Failure("unimplemented", "SCMP_ACT_NOTIFY is not supported yet");
+  const action = ACTIONS[name];
+  if (action === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid action for seccomp`);
+  const carries = name === "SCMP_ACT_ERRNO" || name === "SCMP_ACT_TRACE";
+  return carries ? action + ((errno ?? EPERM) & 0xffff) : action;
+}
+
+interface FlatRule {
+  action: number;
+  name: string;
+  comparisons: [index: number, operator: number, value: bigint, second: bigint][];
+}
+
+export function compileRules(spec: SeccompSpec): FlatRules {
+  if (spec.defaultAction === "")
+    throw new Failure("invalid_argument", "config.json: linux.seccomp.defaultAction is empty");
+  const defaultAction = actionOf(spec.defaultAction, spec.defaultErrnoRet);
+  const architectures = spec.architectures.map((name) => {
+    const known = ARCHITECTURES[name];
+    if (known === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid arch for seccomp`);
+    return known;
+  });
+  const rules = spec.syscalls.flatMap((entry) => flattenRule(entry, defaultAction));
+  const names = [...new Set(rules.map((entry) => entry.name))];
+  return { defaultAction, architectures, names, rules: encode(rules, names) };
+}
+
+function flattenRule(entry: SeccompSpec["syscalls"][number], defaultAction: number): FlatRule[] {
+  const action = actionOf(entry.action, entry.errnoRet);
+  if (entry.names.length === 0)
+    throw new Failure("invalid_argument", "config.json: a seccomp rule names no system call");
+  // A rule that repeats the default says nothing, and libseccomp refuses it.
+  if (action === defaultAction) return [];
+  const comparisons = entry.args.map((argument): FlatRule["comparisons"][number] => {
+    const operator = OPERATORS[argument.op];
+    if (operator === undefined) {
+      throw new Failure("invalid_argument", `string ${argument.op} is not a valid operator for seccomp`);
+    }
+    if (argument.index > 5) throw new Failure("invalid_argument", "a system call has at most six arguments");
+    return [argument.index, operator, argument.value, argument.valueTwo];
+  });
+  // libseccomp joins comparisons of one rule by "and" and cannot compare one argument twice in it: as runc does,
+  // such a rule becomes one rule per comparison (an "or").
+  const twice = new Set(comparisons.map(([index]) => index)).size < comparisons.length;
+  const groups = twice ? comparisons.map((one) => [one]) : [comparisons];
+  return entry.names.flatMap((name) => groups.map((group) => ({ action, name, comparisons: group })));
+}
+
+/** Heads of 16 bytes (action, name, comparisons, 0), each followed by comparisons of 24 bytes. */
+function encode(rules: readonly FlatRule[], names: readonly string[]): Uint8Array {
+  const at = new Map(names.map((name, index) => [name, index]));
+  const size = rules.reduce((sum, entry) => sum + 16 + 24 * entry.comparisons.length, 0);
+  const view = new DataView(new ArrayBuffer(size));
+  let offset = 0;
+  for (const { action, name, comparisons } of rules) {
+    view.setUint32(offset, action, true);
+    view.setUint32(offset + 4, at.get(name)!, true);
+    view.setUint32(offset + 8, comparisons.length, true);
+    offset += 16;
+    for (const [index, operator, value, second] of comparisons) {
+      view.setUint32(offset, index, true);
+      view.setUint32(offset + 4, operator, true);
+      view.setBigUint64(offset + 8, value, true);
+      view.setBigUint64(offset + 16, second, true);
+      offset += 24;
+    }
+  }
+  return new Uint8Array(view.buffer);
+}

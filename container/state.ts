@@ -1,0 +1,169 @@
+// The record of a container on disk (state.json, runc's shape as far as its readers look) and what it says now.
+//
+//     creating ──▶ created ──start──▶ running ◀──pause/resume──▶ paused
+//                     └──────────────────┴──────▶ stopped ──delete──▶ (gone)
+//
+// The record never says which: that is asked of the kernel each time. A pid counts only with its start time, because
+// pids are used again.
+
+import { Failure } from "../base/errors.ts";
+import { formatJson } from "../base/json.ts";
+import { door } from "../linux/door.ts";
+import { ENOENT } from "../linux/errno.ts";
+import { readTextIfThere, replaceFile, stat } from "../linux/fd.ts";
+import { NAMESPACES, type NamespaceKind } from "../linux/namespace.ts";
+import * as nr from "../linux/numbers.ts";
+import { isFrozen } from "./cgroups/freezer.ts";
+import type { CgroupPaths } from "./cgroups/manager.ts";
+import { type Paths, pathsOf } from "./layout.ts";
+import type { Hooks, MappingSpec } from "./spec/schema.ts";
+import { SPEC_VERSION } from "./version.ts";
+
+export type Status = "creating" | "created" | "running" | "paused" | "stopped";
+
+/** What is kept of the configuration, under libcontainer's names. */
+export interface KeptConfig {
+  rootfs: string;
+  namespaces: { type: string; path: string }[];
+  cgroups: { name: string; path: string; Systemd: boolean; Rootless: boolean };
+  uid_mappings: { container_id: number; host_id: number; size: number }[] | null;
+  gid_mappings: { container_id: number; host_id: number; size: number }[] | null;
+  no_new_keyring: boolean;
+  Hooks: Partial<Hooks> | null;
+  /** "bundle=…", then the annotations as "key=value". */
+  labels: string[];
+  /** SECCOMP_FILTER_FLAG_* to load seccomp.bpf with, for exec; null without a filter. Ours. */
+  seccomp_flags: number | null;
+}
+
+export interface ContainerRecord {
+  id: string;
+  init_process_pid: number;
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. */
+  init_process_start: number;
+  created: string;
+  config: KeptConfig;
+  rootless: boolean;
+  cgroup_paths: CgroupPaths;
+  namespace_paths: Record<string, string>;
+  external_descriptors: string[];
+  intel_rdt_path: string;
+}
+
+/** What `state`, `list` and hooks show. */
+export interface State {
+  ociVersion: string;
+  id: string;
+  pid: number;
+  status: Status;
+  bundle: string;
+  rootfs: string;
+  created: string;
+  annotations: Record<string, string>;
+  owner: string;
+}
+
+const NAMES: Readonly<Record<NamespaceKind, string>> = {
+  mount: "NEWNS",
+  network: "NEWNET",
+  uts: "NEWUTS",
+  ipc: "NEWIPC",
+  user: "NEWUSER",
+  pid: "NEWPID",
+  cgroup: "NEWCGROUP",
+  time: "NEWTIME",
+};
+
+export function namespaceName(kind: NamespaceKind): string {
+  return NAMES[kind];
+}
+
+export function namespacePaths(pid: number): Record<string, string> {
+  const paths: Record<string, string> = {};
+  for (const kind of Object.keys(NAMES) as NamespaceKind[]) {
+    paths[NAMES[kind]] = `/proc/${pid}/ns/${NAMESPACES[kind].file}`;
+  }
+  return paths;
+}
+
+export function keptMappings(mappings: readonly MappingSpec[]): KeptConfig["uid_mappings"] {
+  if (mappings.length === 0) return null;
+  return mappings.map(({ containerID, hostID, size }) => ({ container_id: containerID, host_id: hostID, size }));
+}
+
+export function writeRecord(paths: Paths, record: ContainerRecord): void {
+  replaceFile(paths.state, formatJson(record), 0o600);
+}
+
+export interface Container {
+  paths: Paths;
+  record: ContainerRecord;
+}
+
+/** Throws "container does not exist" when there is none of that id. */
+export function loadContainer(root: string, id: string): Container {
+  const paths = pathsOf(root, id);
+  const text = readTextIfThere(paths.state);
+  if (text === null) throw new Failure("not_found", "container does not exist");
+  return { paths, record: JSON.parse(text) as ContainerRecord };
+}
+
+export interface ProcessLife {
+  /** One letter of proc(5): R S D Z T … */
+  letter: string;
+  start: number;
+}
+
+/** Null when there is no such process. */
+export function processLife(pid: number): ProcessLife | null {
+  if (pid <= 0) return null;
+  const text = readTextIfThere(`/proc/${pid}/stat`);
+  if (text === null) return null;
+  // The name in parentheses may hold anything, parentheses included.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return { letter: fields[0] ?? "", start: Number(fields[19]) };
+}
+
+export function isAlive(record: ContainerRecord): boolean {
+  const life = processLife(record.init_process_pid);
+  return life !== null && life.start === record.init_process_start && life.letter !== "Z" && life.letter !== "X";
+}
+
+export function statusOf({ paths, record }: Container): Status {
+  if (!isAlive(record)) return "stopped";
+  if (door().syscall(nr.SYS_access, paths.fifo, 0) !== -ENOENT) return "created";
+  return isFrozen(record.cgroup_paths) ? "paused" : "running";
+}
+
+export function stateOf(container: Container): State {
+  const { record, paths } = container;
+  const status = statusOf(container);
+  const annotations: Record<string, string> = {};
+  let bundle = "";
+  for (const label of record.config.labels) {
+    const [, key, value] = /^([^=]*)=(.*)$/s.exec(label) ?? ["", label, ""];
+    if (key === "bundle") bundle = value!;
+    else annotations[key!] = value!;
+  }
+  return {
+    ociVersion: SPEC_VERSION,
+    id: record.id,
+    pid: status === "stopped" ? 0 : record.init_process_pid,
+    status,
+    bundle,
+    rootfs: record.config.rootfs,
+    created: record.created,
+    annotations,
+    owner: ownerOf(paths.directory),
+  };
+}
+
+/** The name of the user who made the container, by /etc/passwd; "" when that does not say. */
+function ownerOf(directory: string): string {
+  const uid = stat(directory)?.uid;
+  for (const line of (readTextIfThere("/etc/passwd") ?? "").split("\n")) {
+    const [name, , id] = line.split(":");
+    if (name !== undefined && id === String(uid)) return name;
+  }
+  return "";
+}

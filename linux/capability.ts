@@ -1,0 +1,72 @@
+// Capabilities: their names and the five sets of a process. Sets are 64 bits, so bigint.
+
+import { door } from "./door.ts";
+import { EINVAL, must } from "./errno.ts";
+import * as nr from "./numbers.ts";
+
+/** Index is the capability's number. */
+export const CAPABILITY_NAMES = (
+  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
+  "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
+  "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
+  "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+)
+  .split(" ")
+  .map((name) => `CAP_${name}`);
+export const CAP_SYS_ADMIN = 21;
+export const CAP_SYS_RESOURCE = 24;
+
+const VERSION_3 = 0x20080522;
+const PR_CAPBSET_DROP = 24;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_RAISE = 2;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
+export interface CapabilitySets {
+  effective: bigint;
+  permitted: bigint;
+  inheritable: bigint;
+}
+
+/** Drops every capability that is not in `keep` from the bounding set, also those newer than our table. */
+export function limitBoundingSet(keep: bigint): void {
+  for (let number = 0; number < 64; number++) {
+    if ((keep >> BigInt(number)) & 1n) continue;
+    const result = door().syscall(nr.SYS_prctl, PR_CAPBSET_DROP, number, 0, 0, 0);
+    if (result === -EINVAL) return;
+    must("prctl", `PR_CAPBSET_DROP ${CAPABILITY_NAMES[number] ?? number}`, result);
+  }
+}
+
+export function setCapabilities(sets: CapabilitySets): void {
+  const header = Int32Array.of(VERSION_3, 0);
+  const low = (set: bigint) => Number(BigInt.asIntN(32, set));
+  const high = (set: bigint) => Number(BigInt.asIntN(32, set >> 32n));
+  const { effective, permitted, inheritable } = sets;
+  const data = Int32Array.of(
+    ...[low(effective), low(permitted), low(inheritable)],
+    ...[high(effective), high(permitted), high(inheritable)],
+  );
+  must("capset", "", door().syscall(nr.SYS_capset, header, data));
+}
+
+export function clearAmbient(): void {
+  must("prctl", "PR_CAP_AMBIENT", door().syscall(nr.SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+}
+
+/** Raises each; one that is not permitted and inheritable fails with EPERM, which is handed back. */
+export function raiseAmbient(set: bigint): number {
+  for (let number = 0; number < 64; number++) {
+    if (((set >> BigInt(number)) & 1n) === 0n) continue;
+    const result = door().syscall(nr.SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
+    if (result < 0) return result;
+  }
+  return 0;
+}
+
+/** What this process may hold: its permitted set. */
+export function permittedSet(): bigint {
+  const data = new Int32Array(6);
+  must("capget", "", door().syscall(nr.SYS_capget, Int32Array.of(VERSION_3, 0), data));
+  return BigInt(data[1]! >>> 0) | (BigInt(data[4]! >>> 0) << 32n);
+}

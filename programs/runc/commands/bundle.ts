@@ -1,0 +1,74 @@
+// The flags that create and run share, and what they become: a plan and the places things go to.
+
+import { Failure } from "../../../base/errors.ts";
+import { pathsOf } from "../../../container/layout.ts";
+import { type Plan, planContainer } from "../../../container/plan.ts";
+import { door } from "../../../linux/door.ts";
+import { changeDirectory, F_GETFD, replaceFile, workingDirectory } from "../../../linux/fd.ts";
+import * as nr from "../../../linux/numbers.ts";
+import { absolute, type Context, type Line } from "../command.ts";
+
+export function bundleFlags({ flags }: Line) {
+  return {
+    bundle: flags.string("bundle", "b", "path to the root of the bundle directory, defaults to the current directory"),
+    console: flags.string(
+      "console-socket",
+      "",
+      "path to an AF_UNIX socket which will receive the console's master descriptor",
+    ),
+    pidfd: flags.string("pidfd-socket", "", "path to an AF_UNIX socket which will receive a pidfd of the process"),
+    pidFile: flags.string("pid-file", "", "specify the file to write the process id to"),
+    noPivot: flags.bool("no-pivot", "", "do not use pivot root to jail process inside rootfs"),
+    noNewKeyring: flags.bool("no-new-keyring", "", "do not create a new session keyring for the container"),
+    preserve: flags.int(
+      "preserve-fds",
+      "",
+      "pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N)",
+    ),
+  };
+}
+
+export type BundleFlags = ReturnType<typeof bundleFlags>;
+
+export function planFrom(given: BundleFlags, id: string, context: Context): Plan {
+  // Relative paths of flags count from where runc was called, those of config.json from the bundle.
+  for (const flag of [given.console, given.pidfd, given.pidFile])
+    if (flag.value !== "") flag.value = absolute(flag.value);
+  if (given.bundle.value !== "") changeDirectory(given.bundle.value);
+  const extra = extraDescriptors(given.preserve.value, context);
+  const plan = planContainer({
+    id,
+    bundle: workingDirectory(),
+    paths: pathsOf(context.root, id),
+    noPivot: given.noPivot.value,
+    noNewKeyring: given.noNewKeyring.value,
+    ...extra,
+  });
+  for (const warning of plan.warnings) context.log.warn(warning);
+  return plan;
+}
+
+const FIRST_EXTRA = 3;
+
+export function extraDescriptors(preserve: number, { env }: Context) {
+  const listening = /^\d+$/.test(env["LISTEN_FDS"] ?? "") ? Number(env["LISTEN_FDS"]) : 0;
+  const count = listening + preserve;
+  // Checked before we open anything of our own under these numbers.
+  for (let fd = FIRST_EXTRA; fd < FIRST_EXTRA + count; fd++) {
+    if (door().syscall(nr.SYS_fcntl, fd, F_GETFD, 0) < 0) {
+      throw new Failure(
+        "invalid_argument",
+        `unable to use preserved descriptor: please check that preserved-fd ${fd} exists`,
+      );
+    }
+  }
+  const extraEnvironment = listening > 0 ? [`LISTEN_FDS=${listening}`, "LISTEN_PID=1"] : [];
+  if (listening > 0 && env["LISTEN_FDNAMES"] !== undefined)
+    extraEnvironment.push(`LISTEN_FDNAMES=${env["LISTEN_FDNAMES"]}`);
+  return { extraDescriptors: count, extraEnvironment };
+}
+
+/** Whole or not at all: whoever waits for the file reads the pid at once. */
+export function writePidFile(path: string, pid: number): void {
+  if (path !== "") replaceFile(path, String(pid), 0o644);
+}

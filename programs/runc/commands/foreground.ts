@@ -1,0 +1,99 @@
+// runc in the foreground: waits for the container's process, reaps what falls to it, hands signals on, and carries the
+// terminal's bytes when there is one. One poll loop; the only file of runc that waits for more than one thing.
+
+import { door } from "../../../linux/door.ts";
+import * as fs from "../../../linux/fd.ts";
+import * as nr from "../../../linux/numbers.ts";
+import { waitChild } from "../../../linux/process.ts";
+import * as signals from "../../../linux/signal.ts";
+import { clearOnlcr, rawMode, setWindowSize, windowSize } from "../../../linux/tty.ts";
+
+const POLLIN = 1;
+const WNOHANG = 1;
+const CHUNK = 32 << 10;
+/** Kept to themselves: they mean this process, not the container's. */
+const NOT_FORWARDED: readonly number[] = [signals.SIGCHLD, signals.SIGPIPE, 23 /* SIGURG: Go's own */];
+const ALL = Array.from({ length: 64 }, (_, index) => index + 1).filter(
+  (signal) => signal !== signals.SIGKILL && signal !== signals.SIGSTOP && !(signal >= 32 && signal <= 33),
+);
+/** A fault of our own must not be held back: SEGV, BUS, ILL, FPE, TRAP, ABRT, SYS. */
+const FAULTS = [4, 5, 6, 7, 8, 11, 31];
+
+export class Foreground {
+  readonly #signals: fs.Fd;
+
+  /** Before the clone, so that an end right after it is not missed. */
+  constructor() {
+    const caught = ALL.filter((signal) => !FAULTS.includes(signal));
+    signals.blockSignals(caught);
+    this.#signals = signals.openSignalFd(caught);
+  }
+
+  /** Until `pid` has ended; its code, or 128 and the signal. Takes the master. */
+  follow(pid: number, master: fs.Fd | null): number {
+    using terminal = master;
+    if (terminal !== null) {
+      clearOnlcr(terminal.number);
+      resize(terminal.number);
+    }
+    using _raw = terminal === null ? null : rawMode(0);
+    let input = terminal !== null;
+    for (;;) {
+      const watched = [this.#signals.number, terminal?.number ?? -1, input ? 0 : -1];
+      const ready = pollReadable(watched);
+      if (ready[0]) {
+        const code = this.#handleSignals(pid, terminal);
+        if (code !== null) {
+          if (terminal !== null) while (copy(terminal.number, 1));
+          return code;
+        }
+      }
+      if (ready[1] && terminal !== null) copy(terminal.number, 1);
+      if (ready[2] && terminal !== null) input = copy(0, terminal.number);
+    }
+  }
+
+  #handleSignals(pid: number, terminal: fs.Fd | null): number | null {
+    let code: number | null = null;
+    for (const { signal } of signals.readSignals(this.#signals.number)) {
+      if (signal === signals.SIGCHLD) code = reap(pid) ?? code;
+      else if (signal === signals.SIGWINCH && terminal !== null) resize(terminal.number);
+      else if (!NOT_FORWARDED.includes(signal)) signals.kill(pid, signal);
+    }
+    return code;
+  }
+}
+
+function reap(pid: number): number | null {
+  let code: number | null = null;
+  for (let ended = waitChild(-1, WNOHANG); ended !== null; ended = waitChild(-1, WNOHANG)) {
+    if (ended.pid === pid) code = ended.code;
+  }
+  return code;
+}
+
+/** The container's terminal takes the size of ours. */
+function resize(master: number): void {
+  const size = windowSize(0) ?? windowSize(1);
+  if (size !== null) setWindowSize(master, size);
+}
+
+/** False at the end; a master reads EIO when its last peer is closed. */
+function copy(from: number, to: number): boolean {
+  const buffer = new Uint8Array(CHUNK);
+  const got = door().syscall(nr.SYS_read, from, buffer, CHUNK);
+  if (got <= 0) return false;
+  fs.writeAll(to, buffer.subarray(0, got));
+  return true;
+}
+
+function pollReadable(descriptors: readonly number[]): boolean[] {
+  // struct pollfd: int fd, short events, short revents; a negative fd is skipped
+  const words = new Int32Array(descriptors.length * 2);
+  descriptors.forEach((fd, index) => {
+    words[index * 2] = fd;
+    words[index * 2 + 1] = POLLIN;
+  });
+  door().syscall(nr.SYS_poll, words, descriptors.length, -1);
+  return descriptors.map((_, index) => words[index * 2 + 1]! >> 16 !== 0);
+}

@@ -1,0 +1,57 @@
+// `runc run`: create and start in one; in the foreground this process stays, hands signals on and ends with the
+// container's exit code.
+
+import { Failure, messageOf } from "../../../base/errors.ts";
+import { createContainer, stateFor } from "../../../container/create.ts";
+import { runHooks } from "../../../container/hooks.ts";
+import { killContainer, removeContainer } from "../../../container/remove.ts";
+import { sealExecutable } from "../../../container/seal.ts";
+import { setChildSubreaper } from "../../../linux/process.ts";
+import type { Command } from "../command.ts";
+import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
+import { starting } from "./create.ts";
+import { Foreground } from "./foreground.ts";
+import { sendPidfd } from "./pidfd.ts";
+import { openConsole } from "./terminal.ts";
+
+export const run: Command = {
+  name: "run",
+  arguments: "<container-id>",
+  summary: "create and run a container",
+  run(line, context) {
+    const given = bundleFlags(line);
+    const detach = line.flags.bool("detach", "d", "detach from the container's process");
+    const keep = line.flags.bool("keep", "", "do not delete the container after it exits");
+    const noSubreaper = line.flags.bool("no-subreaper", "", "disable the use of the subreaper");
+    const [id] = line.parse(1, 1);
+    const warn = (message: string) => context.log.warn(message);
+    try {
+      sealExecutable();
+      const plan = planFrom(given, id!, context);
+      using console = openConsole(plan.process.spec, { detach: detach.value, socket: given.console.value });
+      const foreground = detach.value ? null : new Foreground();
+      if (!noSubreaper.value && !detach.value) setChildSubreaper();
+      const created = starting(() => createContainer({ plan, fifo: false, console: console.send, warn }));
+      const container = { paths: plan.paths, record: created.record };
+      try {
+        const master = console.receive();
+        writePidFile(given.pidFile.value, created.pid);
+        sendPidfd(given.pidfd.value, created.pid);
+        created.release();
+        const failed = created.outcome();
+        if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
+        runHooks(plan.spec.hooks?.poststart ?? [], stateFor(plan, created.pid, "running"));
+        if (foreground === null) return 0;
+        const code = foreground.follow(created.pid, master);
+        if (!keep.value) removeContainer(container, warn);
+        return code;
+      } catch (thrown) {
+        killContainer(container);
+        removeContainer(container, warn);
+        throw thrown;
+      }
+    } catch (thrown) {
+      throw new Failure("unknown", `runc run failed: ${messageOf(thrown)}`, { cause: thrown });
+    }
+  },
+};

@@ -296,6 +296,11 @@ export function setNonBlocking(fd: number, on: boolean): void {
   must("fcntl", `fd ${fd}`, door().syscall(nr.SYS_fcntl, fd, F_SETFL, wanted));
 }
 
+/** Whether the number is an open descriptor: for those that a parent may have given. */
+export function isOpen(fd: number): boolean {
+  return door().syscall(nr.SYS_fcntl, fd, F_GETFD, 0) >= 0;
+}
+
 /** Makes `to` the same open file as `from`, without close-on-exec: for a child about to execute. */
 export function duplicateTo(from: number, to: number): void {
   if (from === to) setCloseOnExec(to, false);

@@ -35,6 +35,7 @@ export class TcpForwarder implements Disposable {
   readonly #relays = new Set<Relay>();
   #pause: Disposable | null = null;
   #accepting = false;
+  #closed = false;
 
   /** Owns the listening socket, which must be non-blocking. */
   constructor(loop: Loop, port: { listener: Fd; backend: Endpoint; buffer: CopyBuffer }) {
@@ -50,7 +51,7 @@ export class TcpForwarder implements Disposable {
   }
 
   #resume(): void {
-    if (this.#accepting || this.#relays.size >= CONNECTIONS_PER_PORT) return;
+    if (this.#closed || this.#accepting || this.#relays.size >= CONNECTIONS_PER_PORT) return;
     this.#accepting = true;
     this.#loop.watch(this.#listener.number, EPOLLIN, () => this.#accept());
   }
@@ -100,6 +101,7 @@ export class TcpForwarder implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#suspend();
     this.#pause?.[Symbol.dispose]();
     this.#listener.close();

@@ -38,6 +38,8 @@ export class Ports {
   readonly #loop: Loop;
   readonly #buffer: CopyBuffer;
   readonly #held = new Map<string, Held[]>();
+  /** The same by "tcp/8080", for finding who holds a port among ten thousand. */
+  readonly #byNumber = new Map<string, Held[]>();
   /** The last ephemeral port given away. */
   #cursor = 0;
 
@@ -68,9 +70,9 @@ export class Ports {
     for (const record of endpoint.ports) {
       const address = parseAddress(record.hostIp)!;
       try {
-        mine.push({ record, address, socket: bindPort(record, address), proxy: null });
+        this.#hold(mine, { record, address, socket: bindPort(record, address), proxy: null });
       } catch (thrown) {
-        mine.push({ record, address, socket: null, proxy: null });
+        this.#hold(mine, { record, address, socket: null, proxy: null });
         lost.push(bindFailure(record, address, thrown).message);
       }
     }
@@ -88,10 +90,7 @@ export class Ports {
   }
 
   release(containerId: string): void {
-    for (const held of this.#held.get(containerId) ?? []) {
-      held.proxy?.[Symbol.dispose]();
-      held.socket?.close();
-    }
+    for (const held of this.#held.get(containerId) ?? []) this.#letGo(held);
     this.#held.delete(containerId);
   }
 
@@ -106,7 +105,7 @@ export class Ports {
           const record = { protocol, containerPort: wish.containerPort, hostIp, hostPort };
           bound.push(this.#bind(record));
         }
-        mine.push(...bound);
+        for (const held of bound) this.#hold(mine, held);
         if (wish.hostPort === 0) this.#cursor = hostPort;
         return;
       } catch (thrown) {
@@ -139,15 +138,26 @@ export class Ports {
 
   /** By a container of this engine, on the same address or on every address of its family. */
   #isHeld(wanted: PortRecord, address: Uint8Array): boolean {
-    for (const list of this.#held.values()) {
-      for (const held of list) {
-        if (held.record.hostPort !== wanted.hostPort || held.record.protocol !== wanted.protocol) continue;
-        if (held.address.length !== address.length) continue;
-        const wild = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
-        if (wild(held.address) || wild(address) || held.address.every((byte, at) => byte === address[at])) return true;
-      }
-    }
-    return false;
+    const wild = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
+    return (this.#byNumber.get(numberOf(wanted)) ?? []).some((held) => {
+      if (held.address.length !== address.length) return false;
+      return wild(held.address) || wild(address) || held.address.every((byte, at) => byte === address[at]);
+    });
+  }
+
+  #hold(mine: Held[], held: Held): void {
+    mine.push(held);
+    const key = numberOf(held.record);
+    this.#byNumber.set(key, [...(this.#byNumber.get(key) ?? []), held]);
+  }
+
+  #letGo(held: Held): void {
+    held.proxy?.[Symbol.dispose]();
+    held.socket?.close();
+    const key = numberOf(held.record);
+    const others = (this.#byNumber.get(key) ?? []).filter((other) => other !== held);
+    if (others.length > 0) this.#byNumber.set(key, others);
+    else this.#byNumber.delete(key);
   }
 
   *#candidates(wish: PortWish): Generator<number> {
@@ -160,6 +170,10 @@ export class Ports {
     const start = this.#cursor < first || this.#cursor >= last ? first : this.#cursor + 1;
     for (let step = 0; step < count; step++) yield first + ((start - first + step) % count);
   }
+}
+
+function numberOf(record: PortRecord): string {
+  return `${record.protocol}/${record.hostPort}`;
 }
 
 function protocolOf(wish: PortWish): "tcp" | "udp" {

@@ -338,6 +338,8 @@ export interface ExecCreateRequest {
   AttachStdin: boolean;
   AttachStderr: boolean;
   AttachStdout: boolean;
+  /** Without effect; the start decides. */
+  Detach?: boolean;
   DetachKeys: string;
   Env: string[] | null;
   WorkingDir: string;

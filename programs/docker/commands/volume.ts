@@ -36,7 +36,7 @@ const create: Command = {
       const volume = await cli.engine.post<Volume>("/volumes/create", {
         json: {
           Driver: driver.value,
-          DriverOpts: Object.fromEntries(options.value),
+          ...(options.value.size === 0 ? {} : { DriverOpts: Object.fromEntries(options.value) }),
           ...(labels.value.length === 0 ? {} : { Labels: toMap(labels.value.map(checkLabel)) }),
           ...(chosen === "" ? {} : { Name: chosen }),
         },

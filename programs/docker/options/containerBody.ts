@@ -43,14 +43,18 @@ export function containerBody(
   const config = configOf(flags, args, runtime);
   if (Object.keys(ports.exposed).length > 0) config.ExposedPorts = ports.exposed;
   config.Volumes = volumes;
-  return { ...config, HostConfig: hostConfig, NetworkingConfig: networkingConfig(attachments) };
+  return {
+    ...config,
+    HostConfig: hostConfig,
+    NetworkingConfig: networkingConfig(attachments, flags.network.value.length + flags.net.value.length),
+  };
 }
 
 function configOf(flags: ContainerFlags, args: readonly string[], runtime: Runtime): ContainerConfig {
   const lookUp = (name: string) => runtime.env[name];
   const env = [...flags.envFile.value.flatMap((path) => readKeyFile(runtime, path, lookUp)), ...flags.env.value];
   const labels = [
-    ...flags.labelFile.value.flatMap((path) => readKeyFile(runtime, path, () => "")),
+    ...flags.labelFile.value.flatMap((path) => readKeyFile(runtime, path, () => undefined)),
     ...flags.label.value,
   ];
   const attach = flags.attach.value;
@@ -124,8 +128,7 @@ function hostConfigOf(flags: ContainerFlags, runtime: Runtime, ports: PublishedP
     VolumesFrom: orNull(flags.volumesFrom.value),
     ConsoleSize: [0, 0],
     ...mapField("Annotations", Object.fromEntries(flags.annotation.value)),
-    CapAdd: orNull(flags.capAdd.value),
-    CapDrop: orNull(flags.capDrop.value),
+    ...capabilitiesOf(flags.capAdd.value, flags.capDrop.value),
     CgroupnsMode: flags.cgroupns.value,
     Dns: flags.dns.value,
     DnsOptions: [...flags.dnsOption.value, ...flags.dnsOpt.value],
@@ -140,7 +143,7 @@ function hostConfigOf(flags: ContainerFlags, runtime: Runtime, ports: PublishedP
     Privileged: flags.privileged.value,
     PublishAllPorts: flags.publishAll.value,
     ReadonlyRootfs: flags.readOnly.value,
-    SecurityOpt: orNull(security.options),
+    SecurityOpt: flags.securityOptions.value.length === 0 ? null : security.options,
     ...mapField("StorageOpt", storageOf(flags.storageOptions.value)),
     ...mapField("Tmpfs", tmpfs),
     UTSMode: flags.uts.value,
@@ -257,6 +260,19 @@ function tmpfsOf(specs: readonly string[]): Record<string, string> {
       return colon < 0 ? [spec, ""] : [spec.slice(0, colon), spec.slice(colon + 1)];
     }),
   );
+}
+
+/** Upper case with CAP_, sorted, each once; ALL makes the others of its list needless. */
+function capabilitiesOf(add: readonly string[], drop: readonly string[]) {
+  const normal = (names: readonly string[]) => {
+    const upper = names.map((name) => name.trim().toUpperCase());
+    const all = upper.some((name) => name === "ALL" || name === "CAP_ALL");
+    if (all) return ["ALL"];
+    return [...new Set(upper.map((name) => (name.startsWith("CAP_") ? name : `CAP_${name}`)))].sort();
+  };
+  const added = normal(add);
+  const dropped = normal(drop).filter((name) => name === "ALL" || !added.includes(name));
+  return { CapAdd: orNull(added), CapDrop: orNull(dropped) };
 }
 
 function storageOf(options: readonly string[]): Record<string, string> {

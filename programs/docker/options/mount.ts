@@ -150,7 +150,7 @@ function bind(mount: Mount): NonNullable<Mount["BindOptions"]> {
 }
 
 function volume(mount: Mount): NonNullable<Mount["VolumeOptions"]> {
-  return (mount.VolumeOptions ??= {});
+  return (mount.VolumeOptions ??= { DriverConfig: {} });
 }
 
 function checkConsistent(mount: Mount): void {

@@ -63,17 +63,23 @@ export function checkMac(text: string): string {
   return text.trim();
 }
 
-/** What the first --network and the flags beside it say together. */
-export function networkingConfig(attachments: readonly NetworkAttachment[]): NetworkingConfig {
+/** What --network and the flags beside it say together; `given` is how many --network there were. */
+export function networkingConfig(attachments: readonly NetworkAttachment[], given: number): NetworkingConfig {
   const endpoints: Record<string, Partial<EndpointSettings>> = {};
   for (const attachment of attachments) {
     if (attachment.target === "") throw new Error("no name set for network");
     if (endpoints[attachment.target] !== undefined) {
       throw new Error(`conflicting options: cannot attach to network ${attachment.target} more than once`);
     }
+    // One network that is only named is left to the daemon, as old daemons expect it.
+    if (given === 1 && isPlain(attachment)) continue;
     endpoints[attachment.target] = endpointOf(attachment);
   }
   return { EndpointsConfig: endpoints };
+}
+
+function isPlain(attachment: NetworkAttachment): boolean {
+  return JSON.stringify(endpointOf(attachment)) === JSON.stringify(endpointOf(emptyAttachment(attachment.target)));
 }
 
 function endpointOf(attachment: NetworkAttachment): EndpointSettings {

@@ -162,7 +162,7 @@ export function checkAttach(text: string): string {
 export function checkLink(text: string): string {
   if (text === "" || text.split(":").length > 2 || text.startsWith(":"))
     throw new BadValue(`bad format for links: ${text}`);
-  return text.includes(":") ? text : `${text}:${text.replace(/^\//, "")}`;
+  return text;
 }
 
 export function parseRestart(text: string): RestartPolicy {

@@ -17,6 +17,9 @@ export const attach: Command = {
     const sigProxy = set.bool("sig-proxy", "", "Send received signals to the process", true);
     const detachKeys = set.string("detach-keys", "", "Keys that detach from the container");
     return async (cli, [name]) => {
+      // Asked first, so that an end meanwhile is not missed; what it fails with comes after what the others say.
+      const ending = waitForEnd(cli, name!, null);
+      await ending.catch(() => {});
       const container = await inspectContainer(cli, name!);
       const { Running, Paused, Restarting } = container.State;
       if (!Running) throw new ExitStatus(1, "cannot attach to a stopped container, start it first");
@@ -25,15 +28,14 @@ export const attach: Command = {
       const tty = container.Config.Tty;
       const stdin = !noStdin.value && container.Config.OpenStdin;
       requireTerminal(cli, !noStdin.value, tty);
-      const end = await waitForEnd(cli, container.Id, "not-running");
       using _signals = sigProxy.value && !tty ? proxySignals(cli, container.Id) : null;
       const streams = { stdin, stdout: true, stderr: true, tty, detachKeys: cli.detachKeys(detachKeys.value) };
-      using stream = await attachTo(cli, container.Id, streams);
+      using stream = await attachTo(cli, name!, streams);
       await withRawTerminal(cli, tty && stdin, async () => {
         using _size = tty ? followSize(cli, "containers", container.Id) : null;
         await copyAttached(cli, { ...streams, stream });
       });
-      return end.status();
+      return (await ending).status();
     };
   },
 };

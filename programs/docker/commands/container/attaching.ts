@@ -43,7 +43,7 @@ export interface ContainerEnd {
 export async function waitForEnd(
   cli: Cli,
   id: string,
-  condition: "next-exit" | "removed" | "not-running",
+  condition: "next-exit" | "removed" | null,
 ): Promise<ContainerEnd> {
   const response = await cli.engine.open("POST", `/containers/${pathSegment(id)}/wait`, { query: { condition } });
   return {

@@ -161,7 +161,11 @@ async function followLink(cli: Cli, from: Place): Promise<string> {
 }
 
 async function copyIn(cli: Cli, source: string, to: Place & CopyOptions): Promise<void> {
-  if (source === "-") return upload(cli, to, { folder: to.path, content: bodyOfStream(cli.runtime.stdin) });
+  if (source === "-") {
+    const target = await containerTarget(cli, to, { isDirectory: false, source });
+    if (target.name !== "") throw new ExitStatus(1, `destination "${to.container}:${to.path}" must be a directory`);
+    return upload(cli, to, { folder: target.folder, content: bodyOfStream(cli.runtime.stdin) });
+  }
   const path = absolutePath(cli.runtime.files.workingDirectory, source);
   const local = cli.runtime.files.stat(path);
   if (local === null) throw new ExitStatus(1, `lstat ${path}: no such file or directory`);

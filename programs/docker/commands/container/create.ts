@@ -10,6 +10,7 @@ import type { Command } from "../../command.ts";
 import { ExitStatus, withHelp } from "../../failure.ts";
 import { containerBody } from "../../options/containerBody.ts";
 import { type ContainerFlags, defineContainerFlags } from "../../options/containerFlags.ts";
+import { withProxies } from "../../options/proxies.ts";
 import { familiarReference, parseReference } from "../../reference.ts";
 import { consoleSize } from "../../stream/terminal.ts";
 import { pullImage } from "../image/pull.ts";
@@ -38,7 +39,9 @@ export function bodyOf(cli: Cli, flags: ContainerFlags, args: readonly string[])
     if (!PULL_CHOICES.includes(flags.pull.value)) {
       throw new Error(`invalid pull option: '${flags.pull.value}': must be one of "always", "missing" or "never"`);
     }
-    return containerBody(flags, args, cli.runtime);
+    const body = containerBody(flags, args, cli.runtime);
+    const env = withProxies(cli.config, cli.endpoint().host, body.Env ?? []);
+    return { ...body, Env: env.length === 0 ? null : env };
   } catch (thrown) {
     throw withHelp(125, messageOf(thrown), cli.path);
   }
@@ -81,6 +84,7 @@ export async function createContainer(cli: Cli, flags: ContainerFlags, body: Cre
 /** Older daemons want a few fields elsewhere or not at all. */
 async function fitToVersion(cli: Cli, body: CreateContainerRequest): Promise<void> {
   const endpoints = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {});
+  if (await cli.engine.atLeast("1.42")) delete body.HostConfig?.KernelMemory;
   if (!(await cli.engine.atLeast("1.44"))) {
     if (endpoints.length > 1)
       throw new ExitStatus(

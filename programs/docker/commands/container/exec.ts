@@ -42,6 +42,7 @@ export const exec: Command = {
         AttachStdin: attached && interactive.value,
         AttachStderr: attached,
         AttachStdout: attached,
+        Detach: detach.value,
         DetachKeys: cli.detachKeys(detachKeys.value),
         Env: variables.length === 0 ? null : variables,
         WorkingDir: workdir.value,

@@ -142,7 +142,7 @@ export const prune: Command = {
       const which = all.value ? "all images without at least one container associated to them" : "all dangling images";
       const warning = `WARNING! This will remove ${which}.`;
       if (!force.value && !(await confirm(cli, warning))) throw new ExitStatus(1, "image prune has been cancelled");
-      const conditions = [...filters.value, ...(all.value ? ["dangling=false"] : [])];
+      const conditions = [...filters.value, `dangling=${!all.value}`];
       const answer = await cli.engine.post<PruneResponse>("/images/prune", {
         query: { filters: formatFilters(conditions) },
       });

@@ -184,7 +184,7 @@ export const prune: Command = {
       list("Deleted Networks", networks.NetworksDeleted);
       const pruned = volumes.value ? await call("/volumes/prune") : {};
       list("Deleted Volumes", pruned.VolumesDeleted);
-      const images = await call("/images/prune", all.value ? ["dangling=false"] : []);
+      const images = await call("/images/prune", [`dangling=${!all.value}`]);
       cli.out.print(showDeletedImages(images));
       const answers: PruneResponse[] = [containers, pruned, images];
       cli.out.line(`Total reclaimed space: ${humanSize(sum(answers.map((answer) => answer.SpaceReclaimed ?? 0)))}`);

@@ -1,0 +1,145 @@
+// Finding everything again: at start from the rows, and after each connection to containerd from its tasks. A container
+// that ended meanwhile has its true exit code there, because its task was not deleted; one whose task is gone died with
+// the machine.
+
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "../../../base/errors.ts";
+import type { TaskProcess } from "../call/containerd/containerd.ts";
+import { changeState, type Engine, ROWS, saveRunning } from "../engine.ts";
+import { sweepFifoFolders } from "../output/fifos.ts";
+import { ShimStreams } from "../output/shim-streams.ts";
+import { Container } from "./container.ts";
+import { handleExecExit } from "./exec.ts";
+import { handleExit, restartNow } from "./exit.ts";
+import { startHealth } from "./health.ts";
+import { ZERO_TIME } from "./record.ts";
+import { sweep } from "./remove.ts";
+import { attachSocketPath, openFifoStreams } from "./start.ts";
+
+/** Exit code of a container whose end nobody saw. */
+const LOST = 255;
+
+/** Rows into containers. One that cannot be taken is left out with a word in the log. */
+export function loadContainers(engine: Engine): void {
+  for (const record of engine.records.list(ROWS)) {
+    if (record.state.status === "removing") continue;
+    try {
+      engine.containers.add(new Container(record));
+    } catch (thrown) {
+      engine.log.error(`container ${record.id} is left out: ${messageOf(thrown)}`);
+    }
+  }
+}
+
+/** After each connection: the truth about every container that should run. */
+export async function reconcile(engine: Engine): Promise<void> {
+  const tasks = new Map((await engine.containerd.tasks.list()).map((task) => [task.id, task]));
+  const work: Promise<void>[] = [];
+  for (const container of engine.containers.all()) {
+    container.storedSpec = null;
+    work.push(
+      reconcileOne(engine, container, tasks.get(container.id) ?? null).catch((thrown) =>
+        engine.log.error(`container ${container.id}: ${messageOf(thrown)}`),
+      ),
+    );
+  }
+  await Promise.all(work);
+}
+
+async function reconcileOne(engine: Engine, container: Container, task: TaskProcess | null): Promise<void> {
+  const { status, pid } = container.record.state;
+  const runs = task !== null && (task.status === "running" || task.status === "paused" || task.status === "pausing");
+  if (runs) return adopt(engine, container, task);
+  if (status === "running" || status === "paused") {
+    if (container.streams === null) reopenStreams(engine, container);
+    const facts =
+      task !== null && task.status === "stopped"
+        ? { pid: 0, exitCode: task.exitStatus, exitedAt: task.exitedAt || new Date().toISOString() }
+        : { pid: 0, exitCode: LOST, exitedAt: new Date().toISOString() };
+    if (task?.status === "created")
+      await engine.containerd.tasks.kill({ id: container.id, execId: "", signal: 9, all: false });
+    await handleExit(engine, container, facts);
+    return;
+  }
+  // A task without a running row: a start that was cut short, or an end whose deletion was.
+  if (task !== null && pid === 0) await engine.containerd.tasks.delete(container.id).catch(() => {});
+}
+
+/** It runs, whatever the row says: its process counts. */
+async function adopt(engine: Engine, container: Container, task: TaskProcess): Promise<void> {
+  const { state } = container.record;
+  if (container.streams === null) reopenStreams(engine, container);
+  const status = task.status === "running" ? "running" : "paused";
+  if (state.status !== status || state.pid !== task.pid) {
+    const startedAt = state.startedAt === ZERO_TIME ? new Date().toISOString() : state.startedAt;
+    changeState(container, { status, pid: task.pid, startedAt, everStarted: true });
+    await saveRunning(engine, container);
+  }
+  if (container.health === null) startHealth(engine, container);
+  for (const execId of container.execs) await recheckExec(engine, execId);
+}
+
+async function recheckExec(engine: Engine, execId: string): Promise<void> {
+  const exec = engine.execs.get(execId);
+  if (exec === null || exec.state !== "running") return;
+  const facts = await engine.containerd.tasks.get(exec.container.id, execId).catch(() => null);
+  if (facts !== null && facts.status !== "stopped") return;
+  await handleExecExit(engine, exec, facts?.exitStatus ?? LOST);
+}
+
+function reopenStreams(engine: Engine, container: Container): void {
+  const { output, config, id } = container.record;
+  container.streams =
+    output === "shim"
+      ? new ShimStreams(attachSocketPath(engine, id), config.OpenStdin === true)
+      : openFifoStreams(engine, container);
+}
+
+/** What a start of the daemon does once everything is known: policies, half-done removals, folders without a row. */
+export async function afterStart(engine: Engine): Promise<void> {
+  for (const container of engine.containers.all()) {
+    const { status, manuallyStopped, exitCode } = container.record.state;
+    const { AutoRemove, RestartPolicy } = container.record.hostConfig;
+    if (status !== "exited" && status !== "restarting") continue;
+    const policy = RestartPolicy?.Name ?? "no";
+    const again =
+      policy === "always" ||
+      (policy === "unless-stopped" && !manuallyStopped) ||
+      (policy === "on-failure" && exitCode !== 0 && !manuallyStopped) ||
+      status === "restarting";
+    if (again) engine.background(`restarting ${container.id}`, restartNow(engine, container));
+    else if (AutoRemove === true && status === "exited") {
+      const { removeContainer } = await import("./remove.ts");
+      engine.background(
+        `removing ${container.id}`,
+        removeContainer(engine, container, { force: true, volumes: true, locked: false }),
+      );
+    }
+  }
+  for (const record of engine.records.list(ROWS)) {
+    if (record.state.status === "removing" && !engine.containers.has(record.id)) {
+      engine.background(`sweeping ${record.id}`, sweep(engine, record.id));
+    }
+  }
+  sweepFolders(engine);
+}
+
+/** Folders of containers whose row is gone. Those of rows that could not be read are kept: they may be wanted. */
+function sweepFolders(engine: Engine): void {
+  const folder = join(engine.settings.dataRoot, "containers");
+  if (!existsSync(folder)) return;
+  const known = new Set(engine.records.keys(ROWS));
+  for (const name of readdirSync(folder)) {
+    if (!/^[0-9a-f]{64}$/.test(name) || known.has(name)) continue;
+    if (existsSync(join(folder, name, `${name}-json.log`))) {
+      engine.log.warn(`${join(folder, name)} belongs to no container and is kept, because it holds a log`);
+      continue;
+    }
+    rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  sweepFifoFolders(
+    join(engine.settings.execRoot, "containerd"),
+    (name) => !/^[0-9a-f]{64}$/.test(name) || known.has(name),
+  );
+}

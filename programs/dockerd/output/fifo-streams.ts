@@ -1,0 +1,144 @@
+// Output through FIFOs: dockerd reads both, writes the log itself and hands each piece on to whoever is attached. Used
+// for containers under a foreign shim and, without a log, for execs.
+
+import { constants, existsSync, openSync } from "node:fs";
+import type { Socket } from "node:net";
+import { codeOf } from "../../../base/errors.ts";
+import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import { openFifoReader, openFifoWriter } from "./fifos.ts";
+import type { JsonFileWriter } from "./jsonfile.ts";
+
+export interface FifoPaths {
+  stdin: string | null;
+  stdout: string | null;
+  stderr: string | null;
+}
+
+interface Subscriber {
+  wanted: { stdout: boolean; stderr: boolean };
+  sink: OutputSink;
+}
+
+export class FifoStreams implements ContainerStreams {
+  readonly #paths: FifoPaths;
+  readonly #log: JsonFileWriter | null;
+  readonly #closeStdin: () => Promise<void>;
+  readonly #readers: Socket[] = [];
+  readonly #subscribers = new Set<Subscriber>();
+  #open = 0;
+  #done: Promise<void>;
+  #finish = () => {};
+  #failure: string | null = null;
+  #ended = false;
+
+  /** Opens the readers at once. `closeStdin` asks the shim to give up its own writing end. */
+  constructor(paths: FifoPaths, log: JsonFileWriter | null, closeStdin: () => Promise<void>) {
+    this.#paths = paths;
+    this.#log = log;
+    this.#closeStdin = closeStdin;
+    this.#done = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    if (paths.stdout !== null) this.#read(paths.stdout, 1);
+    if (paths.stderr !== null) this.#read(paths.stderr, 2);
+    if (this.#open === 0) this.#end();
+  }
+
+  async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
+    const subscriber = { wanted, sink };
+    if (this.#ended) sink.ended(this.#failure);
+    else this.#subscribers.add(subscriber);
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
+  }
+
+  async openStdin(): Promise<StdinWriter | null> {
+    const path = this.#paths.stdin;
+    if (path === null) return null;
+    return new FifoStdin(openFifoWriter(path), this.#closeStdin);
+  }
+
+  async drained(limitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | null = null;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([this.#done, limit]);
+    if (timer !== null) clearTimeout(timer);
+  }
+
+  close(): void {
+    for (const reader of this.#readers) reader.destroy();
+    this.#end();
+  }
+
+  #read(path: string, type: 1 | 2): void {
+    if (!existsSync(path)) return;
+    const reader = openFifoReader(path);
+    this.#readers.push(reader);
+    this.#open++;
+    reader.on("data", (piece: Buffer) => this.#hand(type, piece));
+    reader.on("error", () => {});
+    reader.on("close", () => {
+      if (--this.#open === 0) this.#end();
+    });
+    reader.on("end", () => reader.destroy());
+  }
+
+  #hand(type: 1 | 2, piece: Uint8Array): void {
+    try {
+      this.#log?.write(type === 1 ? "stdout" : "stderr", piece);
+    } catch (thrown) {
+      // A full disk must neither block the container nor end the daemon; the attached still get their bytes.
+      this.#failure = `log: ${codeOf(thrown)}: ${(thrown as Error).message}`;
+    }
+    for (const { wanted, sink } of this.#subscribers) {
+      if (type === 1 ? wanted.stdout : wanted.stderr) sink.take(type, piece);
+    }
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    try {
+      this.#log?.close();
+    } catch {
+      // What could not be written was reported when it was tried.
+    }
+    for (const { sink } of this.#subscribers) sink.ended(this.#failure);
+    this.#subscribers.clear();
+    this.#finish();
+  }
+}
+
+class FifoStdin implements StdinWriter {
+  readonly #socket: Socket;
+  readonly #closeStdin: () => Promise<void>;
+  #closed = false;
+
+  constructor(socket: Socket, closeStdin: () => Promise<void>) {
+    this.#socket = socket;
+    this.#closeStdin = closeStdin;
+    socket.on("error", () => {});
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await new Promise<void>((resolve) => {
+      this.#socket.once("close", () => resolve());
+      this.#socket.destroySoon();
+    });
+    await this.#closeStdin().catch(() => {});
+  }
+}
+
+/** Keeps a FIFO's buffer alive while nobody else has it open. */
+export function holdFifo(path: string): number {
+  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+}

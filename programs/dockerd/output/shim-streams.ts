@@ -1,0 +1,137 @@
+// Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
+// connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
+
+import { decodeUtf8 } from "../../../base/bytes.ts";
+import { Failure } from "../../../base/errors.ts";
+import type { Connection } from "../../../base/runtime.ts";
+import { connectUnix } from "../../../runtime/node/socket.ts";
+import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import {
+  FRAME_CLOSE_STDIN,
+  FRAME_ERROR,
+  FRAME_STDERR,
+  FRAME_STDIN,
+  FRAME_STDOUT,
+  FRAME_SUBSCRIBE,
+  FRAME_SUBSCRIBED,
+  FrameReader,
+  frame,
+  MAX_FRAME_BYTES,
+} from "./frames.ts";
+
+/** Milliseconds the shim has for its answer to a subscription. */
+const SUBSCRIBE_TIMEOUT_MS = 10_000;
+
+export class ShimStreams implements ContainerStreams {
+  readonly #socketPath: string;
+  readonly #hasStdin: boolean;
+  readonly #subscriptions = new Set<Promise<void>>();
+
+  constructor(socketPath: string, hasStdin: boolean) {
+    this.#socketPath = socketPath;
+    this.#hasStdin = hasStdin;
+  }
+
+  async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
+    const connection = await connectUnix(this.#socketPath);
+    const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
+    await connection.write(frame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
+    let subscribed = () => {};
+    const ready = new Promise<void>((resolve, reject) => {
+      subscribed = resolve;
+      const timer = setTimeout(() => {
+        connection.close();
+        reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
+      }, SUBSCRIBE_TIMEOUT_MS);
+      timer.unref();
+      void Promise.resolve().then(() => ready.finally(() => clearTimeout(timer)).catch(() => {}));
+    });
+    const reading = readFrames(connection, { sink, subscribed });
+    this.#subscriptions.add(reading);
+    void reading.finally(() => this.#subscriptions.delete(reading));
+    await Promise.race([ready, reading]);
+    return { [Symbol.dispose]: () => connection.close() };
+  }
+
+  async openStdin(): Promise<StdinWriter | null> {
+    if (!this.#hasStdin) return null;
+    const connection = await connectUnix(this.#socketPath);
+    return {
+      async write(bytes) {
+        for (let at = 0; at < bytes.length; at += MAX_FRAME_BYTES) {
+          await connection.write(frame(FRAME_STDIN, bytes.subarray(at, at + MAX_FRAME_BYTES)));
+        }
+      },
+      async close() {
+        await connection.write(frame(FRAME_CLOSE_STDIN, new Uint8Array(0))).catch(() => {});
+        connection.closeWrite();
+        const rest = new Uint8Array(64);
+        // The shim closes when it has taken everything; only then is the connection given up.
+        while ((await connection.read(rest).catch(() => 0)) > 0);
+        connection.close();
+      },
+    };
+  }
+
+  async drained(limitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | null = null;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([Promise.all(this.#subscriptions), limit]);
+    if (timer !== null) clearTimeout(timer);
+  }
+
+  close(): void {
+    // Subscriptions end by themselves when the shim closes their connections.
+  }
+}
+
+async function readFrames(connection: Connection, to: { sink: OutputSink; subscribed: () => void }): Promise<void> {
+  const reader = new FrameReader();
+  let error: string | null = null;
+  try {
+    for (;;) {
+      const piece = new Uint8Array(64 * 1024);
+      const count = await connection.read(piece);
+      if (count === 0) break;
+      for (const { type, payload } of reader.push(piece.subarray(0, count))) {
+        if (type === FRAME_STDOUT || type === FRAME_STDERR) to.sink.take(type, payload);
+        else if (type === FRAME_SUBSCRIBED) to.subscribed();
+        else if (type === FRAME_ERROR) error = decodeUtf8(payload);
+      }
+    }
+  } catch (thrown) {
+    error = (thrown as Error).message;
+  }
+  connection.close();
+  to.sink.ended(error);
+  to.subscribed();
+}
+
+export interface ShimStdio {
+  stdin: string;
+  stdout: string;
+  stderr: string;
+  attachPath: string;
+}
+
+/** The URIs of Tasks.Create for a container whose shim writes the log. */
+export function shimStdio(wanted: {
+  logPath: string;
+  maxSize: number | null;
+  maxFile: number;
+  attachPath: string;
+  stdin: boolean;
+}): ShimStdio {
+  const part = (text: string) => encodeURIComponent(text).replace(/%2F/g, "/");
+  const path = part(wanted.logPath);
+  const query = [`max-size=${wanted.maxSize ?? -1}`, `max-file=${wanted.maxFile}`, `attach=${part(wanted.attachPath)}`];
+  const output = `json-file://${path}?${query.join("&")}`;
+  return {
+    stdin: wanted.stdin ? "attach://" : "",
+    stdout: output,
+    stderr: output,
+    attachPath: wanted.attachPath,
+  };
+}

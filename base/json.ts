@@ -16,7 +16,7 @@ export function parseJson(text: string): Json {
   ) as Json;
 }
 
-export function formatJson(value: unknown, indent = 0): string {
+export function formatJson(value: unknown, indent: number | string = 0): string {
   let long = false;
   const text = JSON.stringify(
     value,

@@ -3,16 +3,27 @@
 import type { Command } from "./command.ts";
 import { create } from "./commands/create.ts";
 import { deleteContainer } from "./commands/delete.ts";
+import { exec } from "./commands/exec.ts";
 import { killCommand } from "./commands/kill.ts";
+import { list } from "./commands/list.ts";
+import { pauseCommand, resume } from "./commands/pause.ts";
+import { ps } from "./commands/ps.ts";
 import { run } from "./commands/run.ts";
+import { spec } from "./commands/spec.ts";
 import { start } from "./commands/start.ts";
 import { state } from "./commands/state.ts";
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   create,
   delete: deleteContainer,
+  exec,
   kill: killCommand,
+  list,
+  pause: pauseCommand,
+  ps,
+  resume,
   run,
+  spec,
   start,
   state,
 };

@@ -1,0 +1,211 @@
+// One more process in a container that runs. The parent must not move itself (the shim serves on), and nobody born in
+// the container's pid namespace may still see the host, so a helper stands between:
+//
+//     parent ──clone──▶ helper (host's pids) ──cgroup, setns──clone3(CLONE_PARENT)──▶ child (all the container's)
+//
+// The helper ends at once. From a process born in the container's pids but still in the host's mounts, a container with
+// CAP_SYS_PTRACE could take the host; the helper is not to be seen from there, and the child has nothing of the host.
+
+import { Failure, messageOf } from "../base/errors.ts";
+import { joinSessionKeyring, setUmask, trySetLimit } from "../linux/credential.ts";
+import * as fs from "../linux/fd.ts";
+import { openOwnProc } from "../linux/mount.ts";
+import { NAMESPACES, type NamespaceKind, setNamespace } from "../linux/namespace.ts";
+import { CLONE_PARENT, clone, exit, newSession, openPidfd, waitChild } from "../linux/process.ts";
+import { kill, SIGKILL } from "../linux/signal.ts";
+import * as groups from "./cgroups/manager.ts";
+import { setUpConsole } from "./init/console.ts";
+import { execute, limitFailure, prepare } from "./init/execute.ts";
+import { nameSelf } from "./init/main.ts";
+import { awaitGo, type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import { type ProcessPlan, planProcess } from "./plan.ts";
+import { readLinked } from "./seccomp.ts";
+import type { ProcessSpec } from "./spec/schema.ts";
+import { type Container, type ContainerRecord, isAlive, namespaceName, statusOf } from "./state.ts";
+
+const DEFAULT_UMASK = 0o022;
+
+export interface ExecOptions {
+  container: Container;
+  process: ProcessSpec;
+  ignorePaused: boolean;
+  /** Below the container's own cgroup, by controller; "" for all. Null: the container's own. */
+  subgroups: ReadonlyMap<string, string> | null;
+  console: number | null;
+  extraDescriptors: number;
+  extraEnvironment: string[];
+  warn(message: string): void;
+}
+
+export interface Executed {
+  pid: number;
+  release(): void;
+  /** Null once the program runs, else why it does not. */
+  outcome(): string | null;
+}
+
+export function execInContainer(options: ExecOptions): Executed {
+  const { container, warn } = options;
+  const status = statusOf(container);
+  if (status === "stopped") throw new Failure("failed_precondition", "cannot exec in a stopped container");
+  if (status === "paused" && !options.ignorePaused) {
+    throw new Failure("failed_precondition", "cannot exec in a paused container (use --ignore-paused to override)");
+  }
+  const plan = planOf(options);
+  const pid = deliverInto(options, plan);
+  try {
+    return converse(pid, plan, warn);
+  } catch (thrown) {
+    kill(pid.pid, SIGKILL);
+    waitChild(pid.pid);
+    throw thrown;
+  }
+}
+
+function planOf({ container, process, extraDescriptors, extraEnvironment, warn }: ExecOptions): ProcessPlan {
+  const { record, paths } = container;
+  const { seccomp_flags: flags, no_new_keyring: noNewKeyring, uid_mappings: mappings } = record.config;
+  const warnings: string[] = [];
+  const plan = planProcess(process, {
+    filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags },
+    limitsByParent: mappings !== null,
+    ...{ noNewKeyring, extraDescriptors, extraEnvironment, warnings },
+  });
+  for (const warning of warnings) warn(warning);
+  return plan;
+}
+
+interface Born {
+  pid: number;
+  dialogue: fs.Fd;
+}
+
+function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
+  const { container } = options;
+  const dialogue = openDialogue();
+  using child = dialogue.child;
+  using init = openInit(container);
+  const cgroups = cgroupsFor(container.record, options.subgroups);
+  const tasks = groups.openTasks(cgroups);
+  using birthplace = groups.openBirthplace(cgroups);
+  const helper = clone({ flags: 0n, cgroup: birthplace?.number ?? null, pidfd: false });
+  if (helper.pid === 0) {
+    dialogue.parent.close();
+    helpIn({ options, plan, init, tasks, dialogue: child.number });
+  }
+  for (const file of tasks) file.close();
+  const said = hear<ChildMessage>(dialogue.parent.number);
+  waitChild(helper.pid);
+  if (said?.kind === "born") return { pid: said.pid, dialogue: dialogue.parent };
+  dialogue.parent.close();
+  throw new Failure(
+    "failed_precondition",
+    said?.kind === "failed" ? said.message : "the joining process died unexpectedly",
+  );
+}
+
+/** The pidfd first, then the look whether it is the process that the record means. */
+function openInit({ record }: Container): fs.Fd {
+  const pidfd = openPidfd(record.init_process_pid);
+  if (isAlive(record)) return pidfd;
+  pidfd.close();
+  throw new Failure("failed_precondition", "cannot exec in a stopped container");
+}
+
+function cgroupsFor(record: ContainerRecord, subgroups: ExecOptions["subgroups"]): groups.Cgroups {
+  const unified = Object.keys(record.cgroup_paths).every((name) => name === "");
+  const paths: Record<string, string> = {};
+  for (const [name, path] of Object.entries(record.cgroup_paths)) {
+    const below = subgroups?.get(name) ?? subgroups?.get("") ?? "";
+    if (below.split("/").includes("..")) throw new Failure("invalid_argument", `bad sub cgroup path: ${below}`);
+    paths[name] = `${path}/${below}`.replace(/\/+$/, "");
+  }
+  return { paths, unified: unified && Object.keys(paths).length > 0 };
+}
+
+interface Help {
+  options: ExecOptions;
+  plan: ProcessPlan;
+  init: fs.Fd;
+  tasks: readonly fs.Fd[];
+  dialogue: number;
+}
+
+function helpIn(help: Help): never {
+  const { options, init, tasks, dialogue } = help;
+  try {
+    nameSelf();
+    groups.joinTasks(tasks);
+    setNamespace(init.number, namespaceFlags(options.container.record), "the container's namespaces");
+    init.close();
+    const { pid } = clone({ flags: BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
+    if (pid === 0) beginExec(help);
+    say(dialogue, { kind: "born", pid });
+  } catch (thrown) {
+    say(dialogue, { kind: "failed", message: messageOf(thrown), early: true });
+    exit(1);
+  }
+  exit(0);
+}
+
+/** Those the container does not share with the runtime; joining one's own user namespace is refused by the kernel. */
+function namespaceFlags(record: ContainerRecord): number {
+  const types = new Set(record.config.namespaces.map((namespace) => namespace.type));
+  let flags = 0;
+  for (const kind of Object.keys(NAMESPACES) as NamespaceKind[]) {
+    if (types.has(namespaceName(kind))) flags += NAMESPACES[kind].flag;
+  }
+  return flags;
+}
+
+/** The new process: it is in all namespaces already. */
+function beginExec({ options, plan, dialogue }: Help): never {
+  const report = (message: string) => say(dialogue, { kind: "failed", message, early: false });
+  let proc: fs.Fd | null = null;
+  const ownProc = () => {
+    proc ??= openOwnProc();
+    return proc.number;
+  };
+  try {
+    nameSelf();
+    newSession();
+    if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${options.container.record.id}`);
+    if (options.console !== null) {
+      using root = fs.open("/", fs.O_PATH | fs.O_DIRECTORY);
+      setUpConsole(plan, { root: root.number, devpts: null, socket: options.console, mountConsole: false });
+    }
+    setUmask(plan.spec.user.umask ?? DEFAULT_UMASK);
+    const prepared = prepare(plan, ownProc, (message) => say(dialogue, { kind: "warning", message }));
+    say(dialogue, { kind: "ready" });
+    awaitGo(dialogue);
+    execute(prepared, report);
+  } catch (thrown) {
+    report(messageOf(thrown));
+  }
+  exit(1);
+}
+
+function converse({ pid, dialogue }: Born, plan: ProcessPlan, warn: (message: string) => void): Executed {
+  for (;;) {
+    const message = hear<ChildMessage>(dialogue.number);
+    if (message === null) throw new Failure("failed_precondition", "the process died before its program began");
+    if (message.kind === "failed") throw new Failure("failed_precondition", message.message);
+    if (message.kind === "warning") warn(message.message);
+    if (message.kind === "ready") break;
+  }
+  for (const limit of plan.limitsByParent ? plan.limits : []) {
+    const result = trySetLimit(pid, limit);
+    if (result < 0) throw limitFailure(limit.resource, result);
+  }
+  const score = plan.spec.oomScoreAdj;
+  if (score !== null) fs.writeFile(`/proc/${pid}/oom_score_adj`, String(score));
+  return {
+    pid,
+    release: () => say(dialogue.number, { kind: "go" }),
+    outcome() {
+      using open = dialogue;
+      const message = hear<ChildMessage>(open.number);
+      return message?.kind === "failed" ? message.message : null;
+    },
+  };
+}

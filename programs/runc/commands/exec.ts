@@ -1,0 +1,181 @@
+// `runc exec`. Its own failures exit with 255, so that they are told from the program's codes.
+
+import { Failure, messageOf } from "../../../base/errors.ts";
+import { parseGoUint } from "../../../base/flags/go.ts";
+import { entries as entriesOf } from "../../../base/flags/values.ts";
+import { execInContainer } from "../../../container/exec.ts";
+import { parseConfig, readBundle } from "../../../container/plan.ts";
+import { sealExecutable } from "../../../container/seal.ts";
+import { checkProcess } from "../../../container/spec/check.ts";
+import { type ProcessSpec, readProcess } from "../../../container/spec/schema.ts";
+import { type Container, loadContainer, stateOf } from "../../../container/state.ts";
+import { readText } from "../../../linux/fd.ts";
+import { setChildSubreaper, waitChild } from "../../../linux/process.ts";
+import { kill, SIGKILL } from "../../../linux/signal.ts";
+import { absolute, type Command, type Context, type Line } from "../command.ts";
+import { extraDescriptors, writePidFile } from "./bundle.ts";
+import { Foreground } from "./foreground.ts";
+import { sendPidfd } from "./pidfd.ts";
+import { openConsole } from "./terminal.ts";
+
+export const exec: Command = {
+  name: "exec",
+  arguments: "<container-id> <command> [command options]  || -p process.json <container-id>",
+  summary: "execute new process inside the container",
+  failure: 255,
+  run(line, context) {
+    const given = execFlags(line);
+    const [id, ...args] = line.parse(1, Number.POSITIVE_INFINITY);
+    try {
+      sealExecutable();
+      return execute(id!, args, { given, context });
+    } catch (thrown) {
+      throw new Failure("unknown", `exec failed: ${messageOf(thrown)}`, { cause: thrown });
+    }
+  },
+};
+
+function execFlags({ flags }: Line) {
+  return {
+    console: flags.string(
+      "console-socket",
+      "",
+      "path to an AF_UNIX socket which will receive the console's master descriptor",
+    ),
+    pidfd: flags.string("pidfd-socket", "", "path to an AF_UNIX socket which will receive a pidfd of the process"),
+    cwd: flags.string("cwd", "", "current working directory in the container"),
+    env: flags.list("env", "e", "set environment variables"),
+    tty: flags.bool("tty", "t", "allocate a pseudo-TTY"),
+    user: flags.string("user", "u", "UID (format: <uid>[:<gid>])"),
+    groups: flags.add(
+      entriesOf("value", (text) => parseGoUint(text, 32)),
+      ["additional-gids", "g"],
+      {
+        usage: "additional gids",
+        initial: [],
+      },
+    ),
+    process: flags.string("process", "p", "path to the process.json"),
+    detach: flags.bool("detach", "d", "detach from the container's process"),
+    pidFile: flags.string("pid-file", "", "specify the file to write the process id to"),
+    label: flags.string("process-label", "", "set the asm process label for the process commonly used with selinux"),
+    apparmor: flags.string("apparmor", "", "set the apparmor profile for the process"),
+    noNewPrivileges: flags.bool("no-new-privs", "", "set the no new privileges value for the process"),
+    capabilities: flags.list("cap", "c", "add a capability to the bounding set for the process"),
+    preserve: flags.int("preserve-fds", "", "pass N additional file descriptors to the container"),
+    cgroup: flags.list(
+      "cgroup",
+      "",
+      "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>",
+    ),
+    ignorePaused: flags.bool("ignore-paused", "", "allow exec in a paused container"),
+  };
+}
+
+type Given = ReturnType<typeof execFlags>;
+
+function execute(id: string, args: readonly string[], { given, context }: { given: Given; context: Context }): number {
+  for (const flag of [given.console, given.pidfd, given.pidFile, given.process]) {
+    if (flag.value !== "") flag.value = absolute(flag.value);
+  }
+  const container = loadContainer(context.root, id);
+  if (given.process.value === "" && args.length === 0)
+    throw new Failure("invalid_argument", "process args cannot be empty");
+  const process = processOf(container, args, given);
+  using console = openConsole(process, { detach: given.detach.value, socket: given.console.value });
+  const foreground = given.detach.value ? null : new Foreground();
+  if (foreground !== null) setChildSubreaper();
+  const executed = starting(() =>
+    execInContainer({
+      container,
+      process,
+      ignorePaused: given.ignorePaused.value,
+      subgroups: subgroupsOf(given.cgroup.value),
+      console: console.send,
+      warn: (message) => context.log.warn(message),
+      ...extraDescriptors(given.preserve.value, context),
+    }),
+  );
+  try {
+    const master = console.receive();
+    writePidFile(given.pidFile.value, executed.pid);
+    sendPidfd(given.pidfd.value, executed.pid);
+    executed.release();
+    const failed = executed.outcome();
+    if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
+    return foreground === null ? 0 : foreground.follow(executed.pid, master);
+  } catch (thrown) {
+    kill(executed.pid, SIGKILL);
+    waitChild(executed.pid);
+    throw thrown;
+  }
+}
+
+function starting<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (thrown) {
+    const message = messageOf(thrown);
+    if (message.startsWith("cannot exec in a")) throw thrown;
+    throw new Failure("failed_precondition", `unable to start container process: ${message}`, { cause: thrown });
+  }
+}
+
+function processOf(container: Container, args: readonly string[], given: Given): ProcessSpec {
+  if (given.process.value !== "") {
+    const name = given.process.value;
+    return checkProcess(readProcess(parseConfig(readText(name), name), "process"));
+  }
+  const base = checkProcess(readBundle(stateOf(container).bundle).process);
+  const process: ProcessSpec = {
+    ...base,
+    args: [...args],
+    env: [...base.env, ...given.env.value],
+    terminal: given.tty.value,
+  };
+  if (given.cwd.value !== "") process.cwd = given.cwd.value;
+  if (given.apparmor.value !== "") process.apparmorProfile = given.apparmor.value;
+  if (given.label.value !== "") process.selinuxLabel = given.label.value;
+  if (given.noNewPrivileges.changed) process.noNewPrivileges = given.noNewPrivileges.value;
+  if (given.capabilities.value.length > 0) {
+    const more = given.capabilities.value;
+    const sets = process.capabilities ?? { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
+    const add = (set: readonly string[]) => [...set, ...more];
+    process.capabilities = {
+      ...sets,
+      bounding: add(sets.bounding),
+      effective: add(sets.effective),
+      permitted: add(sets.permitted),
+    };
+  }
+  if (given.user.value !== "") process.user = { ...process.user, ...parseUser(given.user.value) };
+  process.user = { ...process.user, additionalGids: [...process.user.additionalGids, ...given.groups.value] };
+  return checkProcess(process);
+}
+
+function parseUser(text: string): { uid: number; gid?: number } {
+  const [uid, gid] = text.split(":");
+  try {
+    return gid === undefined
+      ? { uid: parseGoUint(uid!, 32) }
+      : { uid: parseGoUint(uid!, 32), gid: parseGoUint(gid, 32) };
+  } catch (thrown) {
+    throw new Failure("invalid_argument", `parsing user ${JSON.stringify(text)}: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+}
+
+function subgroupsOf(entries: readonly string[]): Map<string, string> | null {
+  if (entries.length === 0) return null;
+  const map = new Map<string, string>();
+  for (const entry of entries) {
+    const colon = entry.indexOf(":");
+    for (const controller of colon < 0 ? [""] : entry.slice(0, colon).split(",")) {
+      if (map.has(controller))
+        throw new Failure("invalid_argument", `duplicate controller ${JSON.stringify(controller)}`);
+      map.set(controller, entry.slice(colon + 1));
+    }
+  }
+  return map;
+}

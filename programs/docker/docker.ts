@@ -127,17 +127,20 @@ async function runCommand(runtime: Runtime, invocation: Invocation): Promise<num
   set.interspersed = command.interspersed !== false;
   set.deprecation = (sentence) => outputs.err.line(sentence);
   const action = command.define(set, runtime);
-  let args: string[];
+  const help = set.bool("help", "", "Print usage");
+  let args: string[] = [];
+  let wantsHelp = false;
   try {
     args = set.parse(invocation.args);
+    wantsHelp = help.value;
   } catch (thrown) {
-    if (thrown instanceof HelpRequested) {
-      const width = runtime.terminal.size(1)?.columns || 80;
-      outputs.out.print(commandHelp(command, path, { flags: set, width }));
-      return 0;
-    }
+    wantsHelp = thrown instanceof HelpRequested;
     if (thrown instanceof FlagError) throw flagComplaint(thrown.message, usageLine(command, path), path);
-    throw thrown;
+    if (!wantsHelp) throw thrown;
+  }
+  if (wantsHelp) {
+    outputs.out.print(commandHelp(command, path, { flags: set, width: runtime.terminal.size(1)?.columns || 80 }));
+    return 0;
   }
   checkArguments(command, path, args.length);
   const cli = openCli(runtime, flags, outputs);

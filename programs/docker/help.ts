@@ -58,8 +58,8 @@ export function checkArguments(command: Command, path: string, count: number): v
   if (count >= least && (most === null || count <= most)) return;
   const plural = (number: number) => `${number} argument${number === 1 ? "" : "s"}`;
   let complaint = `'${path}' requires at least ${plural(least)}`;
-  let lead = "See";
-  if (most === 0) [complaint, lead] = [`'${path}' accepts no arguments`, "Run"];
+  const lead = most === null ? "See" : "Run";
+  if (most === 0) complaint = `'${path}' accepts no arguments`;
   else if (least === most) complaint = `'${path}' requires ${plural(least)}`;
   else if (most !== null && least === 0) complaint = `'${path}' requires at most ${plural(most)}`;
   else if (most !== null) complaint = `'${path}' requires at least ${least} and at most ${plural(most)}`;

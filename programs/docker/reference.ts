@@ -38,7 +38,7 @@ export function parseReference(text: string): ImageReference {
         .toLowerCase()
         .split("/")
         .every((part) => COMPONENT.test(part));
-    const words = `invalid reference format: repository name (${path.replace(/^library\//, "")}) must be lowercase`;
+    const words = `invalid reference format: repository name (${path}) must be lowercase`;
     throw new Error(upper ? words : "invalid reference format");
   }
   return { domain, path, tag, digest };

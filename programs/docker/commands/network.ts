@@ -174,7 +174,7 @@ const rm: Command = {
           failed = true;
         }
       }
-      return failed ? 1 : 0;
+      if (failed) throw new ExitStatus(1, "exit status 1");
     };
   },
 };

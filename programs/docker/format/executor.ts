@@ -19,6 +19,8 @@ export interface TemplateOptions {
   absent?: (name: string, missing: boolean) => unknown;
   /** Functions that change text leave it as it is: for titles of columns. */
   plainFunctions?: boolean;
+  /** Stands in complaints; "" by default. */
+  name?: string;
 }
 
 export class Template {
@@ -28,7 +30,7 @@ export class Template {
 
   constructor(source: string, options: TemplateOptions = {}) {
     this.#source = source;
-    this.#nodes = parseTemplate(source, FUNCTION_NAMES);
+    this.#nodes = parseTemplate(source, FUNCTION_NAMES, options.name);
     this.#options = options;
   }
 
@@ -271,9 +273,10 @@ class Execution {
   #fail(operand: Operand, words: string): TemplateError {
     const before = this.#source.slice(0, operand.at);
     const column = operand.at - (before.lastIndexOf("\n") + 1);
+    const name = this.#options.name ?? "";
     const shown = operand.source.length > 20 ? `${operand.source.slice(0, 20)}...` : operand.source;
     return new TemplateError(
-      `template: :${lineOf(this.#source, operand.at)}:${column}: executing "" at <${shown}>: ${words}`,
+      `template: ${name}:${lineOf(this.#source, operand.at)}:${column}: executing "${name}" at <${shown}>: ${words}`,
     );
   }
 }

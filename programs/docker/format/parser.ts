@@ -1,7 +1,7 @@
 // A Go template as a tree: text, outputs, and the blocks if, with and range.
 
 import { quote } from "../../../base/flags/go.ts";
-import { lineOf, parseFailure, type TemplateError, type Token, tokenize } from "./lexer.ts";
+import { lineOf, parseFailure, TemplateError, type Token, tokenize } from "./lexer.ts";
 
 export type Operand =
   | { kind: "dot"; at: number; source: string }
@@ -28,8 +28,13 @@ export type Node =
   | { kind: "if" | "with" | "range"; pipeline: Pipeline; body: Node[]; otherwise: Node[] }
   | { kind: "break" | "continue" };
 
-export function parseTemplate(template: string, functions: ReadonlySet<string>): Node[] {
-  return new Parser(template, functions).parse();
+export function parseTemplate(template: string, functions: ReadonlySet<string>, name = ""): Node[] {
+  try {
+    return new Parser(template, functions).parse();
+  } catch (thrown) {
+    if (name === "" || !(thrown instanceof TemplateError)) throw thrown;
+    throw new TemplateError(thrown.message.replace("template: :", `template: ${name}:`));
+  }
 }
 
 class Parser {

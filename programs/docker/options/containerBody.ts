@@ -16,7 +16,7 @@ import { fileSentence } from "../cli.ts";
 import type { ContainerFlags } from "./containerFlags.ts";
 import { checkMac, emptyAttachment, type NetworkAttachment, networkingConfig } from "./network.ts";
 import { addExposed, type PublishedPorts, parsePublished } from "./publish.ts";
-import { parseDevice, parseRestart, readKeyFile, toMap } from "./values.ts";
+import { checkDevice, parseDevice, parseRestart, readKeyFile, toMap } from "./values.ts";
 
 const MAX_PROFILE_BYTES = 4 * 1024 * 1024;
 
@@ -178,7 +178,7 @@ function resourcesOf(flags: ContainerFlags): Resources {
     CpuRealtimeRuntime: flags.cpuRtRuntime.value,
     CpusetCpus: flags.cpusetCpus.value,
     CpusetMems: flags.cpusetMems.value,
-    Devices: flags.device.value.map(parseDevice),
+    Devices: flags.device.value.map((device) => parseDevice(checkDevice(device))),
     DeviceCgroupRules: orNull(flags.deviceCgroupRule.value),
     DeviceRequests: orNull(flags.gpus.value),
     ...(flags.kernelMemory.value === 0 ? {} : { KernelMemory: flags.kernelMemory.value }),

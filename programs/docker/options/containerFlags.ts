@@ -144,7 +144,7 @@ function deviceFlags(set: FlagSet) {
   const operations = entries("list", values.parseOperationsPerSecond);
   const weights = entries("list", values.parseWeightDevice);
   return {
-    device: checked(set, "device", "", { usage: "Add a device of the host", check: values.checkDevice }),
+    device: set.list("device", "", "Add a device of the host"),
     deviceCgroupRule: set.list("device-cgroup-rule", "", "Add a rule to the allowed devices"),
     gpus: set.add(entries("gpu-request", values.parseGpus), ["gpus", ""], {
       usage: "Add GPUs ('all' for all)",

@@ -1,7 +1,7 @@
 // --network and the flags that describe the first network of a container.
 
 import type { EndpointSettings, NetworkingConfig } from "../../../api/engine/container.ts";
-import { BadValue } from "../../../base/flags/go.ts";
+import { BadValue, quote } from "../../../base/flags/go.ts";
 import { splitCommas } from "../../../base/flags/values.ts";
 
 export interface NetworkAttachment {
@@ -69,7 +69,7 @@ export function networkingConfig(attachments: readonly NetworkAttachment[], give
   for (const attachment of attachments) {
     if (attachment.target === "") throw new Error("no name set for network");
     if (endpoints[attachment.target] !== undefined) {
-      throw new Error(`conflicting options: cannot attach to network ${attachment.target} more than once`);
+      throw new Error(`network ${quote(attachment.target)} is specified multiple times`);
     }
     // One network that is only named is left to the daemon, as old daemons expect it.
     if (given === 1 && isPlain(attachment)) continue;

@@ -3,6 +3,7 @@
 
 import type { PortMap } from "../../../api/engine/container.ts";
 import { quote } from "../../../base/flags/go.ts";
+import { isAddress } from "./values.ts";
 
 export interface PublishedPorts {
   exposed: Record<string, object>;
@@ -67,12 +68,8 @@ function splitSpec(spec: string): { address: string; hostRange: string; containe
   const containerRange = parts.pop()!;
   const hostRange = parts.pop() ?? "";
   const address = bracketed === null ? parts.join(":") : bracketed[1]!;
-  if (address !== "" && !isPlausibleAddress(address)) throw new Error(`invalid IP address: ${address}`);
+  if (address !== "" && !isAddress(address)) throw new Error(`invalid IP address: ${address}`);
   return { address, hostRange, containerRange };
-}
-
-function isPlausibleAddress(text: string): boolean {
-  return /^(\d{1,3}\.){3}\d{1,3}$/.test(text) || (/^[0-9a-fA-F:.]+$/.test(text) && text.includes(":"));
 }
 
 function splitProtocol(text: string): [range: string, protocol: string] {

@@ -37,11 +37,11 @@ export function parseDevice(text: string): DeviceMapping {
   return { PathOnHost: host, PathInContainer: second ?? host, CgroupPermissions: "rwm" };
 }
 
-/** The same check the original makes while it reads the flags. */
+/** The same check the original makes before it sends them. */
 export function checkDevice(text: string): string {
   const parts = text.split(":");
-  const bad = (path: string) => new BadValue(`${path} is not an absolute path`);
-  if (parts.length > 3) throw new BadValue(`bad format for path: ${text}`);
+  const bad = (path: string) => new Error(`${path} is not an absolute path`);
+  if (parts.length > 3) throw new Error(`bad format for path: ${text}`);
   const path = parts.length > 1 && !/^[rwm]{1,3}$/.test(parts[1]!) ? parts[1]! : parts[0]!;
   if (!path.startsWith("/") && !text.includes("=")) throw bad(path);
   return text;
@@ -112,7 +112,16 @@ export function checkAddress(text: string): string {
 export function isAddress(text: string): boolean {
   const v4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
   if (v4 !== null) return v4.slice(1).every((part) => Number(part) < 256 && String(Number(part)) === part);
-  return /^[0-9a-fA-F:]*:[0-9a-fA-F:.]*$/.test(text) && text.split("::").length <= 2 && text.length >= 2;
+  return isAddress6(text);
+}
+
+function isAddress6(text: string): boolean {
+  const halves = text.split("::");
+  if (halves.length > 2) return false;
+  const groups = halves.map((half) => (half === "" ? [] : half.split(":")));
+  const all = groups.flat();
+  if (!all.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return false;
+  return halves.length === 2 ? all.length < 8 : all.length === 8;
 }
 
 export function checkDnsSearch(text: string): string {
@@ -160,8 +169,7 @@ export function checkAttach(text: string): string {
 }
 
 export function checkLink(text: string): string {
-  if (text === "" || text.split(":").length > 2 || text.startsWith(":"))
-    throw new BadValue(`bad format for links: ${text}`);
+  if (text === "" || text.split(":").length > 2) throw new BadValue(`bad format for links: ${text}`);
   return text;
 }
 

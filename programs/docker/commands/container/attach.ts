@@ -22,9 +22,9 @@ export const attach: Command = {
       await ending.catch(() => {});
       const container = await inspectContainer(cli, name!);
       const { Running, Paused, Restarting } = container.State;
-      if (!Running) throw new ExitStatus(1, "cannot attach to a stopped container, start it first");
-      if (Paused) throw new ExitStatus(1, "cannot attach to a paused container, unpause it first");
-      if (Restarting) throw new ExitStatus(1, "cannot attach to a restarting container, wait until it is running");
+      if (!Running) throw new ExitStatus(1, "You cannot attach to a stopped container, start it first");
+      if (Paused) throw new ExitStatus(1, "You cannot attach to a paused container, unpause it first");
+      if (Restarting) throw new ExitStatus(1, "You cannot attach to a restarting container, wait until it is running");
       const tty = container.Config.Tty;
       const stdin = !noStdin.value && container.Config.OpenStdin;
       requireTerminal(cli, !noStdin.value, tty);

@@ -168,7 +168,7 @@ async function copyIn(cli: Cli, source: string, to: Place & CopyOptions): Promis
   }
   const path = absolutePath(cli.runtime.files.workingDirectory, source);
   const local = cli.runtime.files.stat(path);
-  if (local === null) throw new ExitStatus(1, `lstat ${path}: no such file or directory`);
+  if (local === null) throw new ExitStatus(1, `lstat ${parentOf(path)}/${baseName(path)}: no such file or directory`);
   const target = await containerTarget(cli, to, { isDirectory: local.kind === "directory", source });
   const [folder, name] = /(^|\/)\.$/.test(source) || path === "/" ? [path, "."] : [parentOf(path), baseName(path)];
   const becomes = target.name === "" ? baseName(path) : target.name;

@@ -55,6 +55,7 @@ export async function createContainer(cli: Cli, flags: ContainerFlags, body: Cre
     throw new Error(`container ID file found, ${advice}`);
   }
   const platform = flags.platform.value || cli.runtime.env["DOCKER_DEFAULT_PLATFORM"] || "";
+  if (!/^(sha256:)?[a-f0-9]{64}$/.test(body.Image)) parseReference(body.Image);
   const fetchImage = () => pullImage(cli, body.Image, { platform, quiet: quiet.value, toStderr: true });
   if (pull.value === "always") await fetchImage();
   await fitToVersion(cli, body);

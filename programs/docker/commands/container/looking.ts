@@ -44,7 +44,7 @@ export const port: Command = {
           throw new ExitStatus(1, `Error: invalid port (${number}): invalid syntax`);
         }
         const bindings = ports[`${number}/${protocol}`];
-        if (!bindings) throw new ExitStatus(1, `no public port '${wanted}' published for ${name}`);
+        if (!bindings) throw new ExitStatus(1, `Error: No public port '${wanted}' published for ${name}`);
         for (const binding of bindings) cli.out.line(address(binding));
         return;
       }
@@ -82,7 +82,9 @@ export const exportContainer: Command = {
   define(set) {
     const output = set.string("output", "o", "Write to a file instead of STDOUT");
     return (cli, [name]) =>
-      saveBody(cli, output.value, () => cli.engine.open("GET", `/containers/${pathSegment(name!)}/export`));
+      saveBody(cli, { path: output.value, what: "export container" }, () =>
+        cli.engine.open("GET", `/containers/${pathSegment(name!)}/export`),
+      );
   },
 };
 

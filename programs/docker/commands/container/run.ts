@@ -65,7 +65,7 @@ function prepareStreams(cli: Cli, request: RunRequest, body: CreateContainerRequ
   const { flags, options } = request;
   if (options.detach) {
     if (flags.attach.value.length > 0)
-      throw withHelp(125, "conflicting options: cannot specify both --attach and --detach", cli.path);
+      throw new ExitStatus(1, "conflicting options: cannot specify both --attach and --detach");
     body.AttachStdin = body.AttachStdout = body.AttachStderr = false;
     body.StdinOnce = false;
   } else requireTerminal(cli, body.AttachStdin!, body.Tty!);

@@ -13,10 +13,17 @@ import { platformJson } from "./pull.ts";
 const COPY_BYTES = 64 * 1024;
 const TERMINAL_REFUSED = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
 
-/** Sends an answer's body to a file, or to stdout when `path` is "". A file that stays incomplete is removed. */
-export async function saveBody(cli: Cli, path: string, call: () => Promise<ClientResponse>): Promise<void> {
+/** Where an archive goes: a file, or stdout when `path` is ""; `what` is said when it cannot. */
+export interface ArchiveTarget {
+  path: string;
+  what: "save image" | "export container";
+}
+
+/** Sends an answer's body to its target. A file that stays incomplete is removed. */
+export async function saveBody(cli: Cli, target: ArchiveTarget, call: () => Promise<ClientResponse>): Promise<void> {
+  const { path } = target;
   if (path === "" && cli.runtime.terminal.isTerminal(1)) throw new ExitStatus(1, TERMINAL_REFUSED);
-  if (path !== "") checkTarget(cli, path);
+  if (path !== "") checkTarget(cli, target);
   const { body } = await call();
   if (path === "") {
     for (let piece = await body.read(); piece !== null; piece = await body.read()) await cli.out.write(piece);
@@ -31,19 +38,14 @@ export async function saveBody(cli: Cli, path: string, call: () => Promise<Clien
   }
 }
 
-function checkTarget(cli: Cli, path: string): void {
+function checkTarget(cli: Cli, { path, what }: ArchiveTarget): void {
   const { files } = cli.runtime;
   const slash = path.lastIndexOf("/");
   const parent = slash < 0 ? "." : path.slice(0, slash) || "/";
-  if (files.stat(parent)?.kind !== "directory") {
-    throw new ExitStatus(
-      1,
-      `failed to save image: invalid output path: directory ${JSON.stringify(parent)} does not exist`,
-    );
-  }
-  const kind = files.stat(path)?.kind;
-  if (kind === "directory")
-    throw new ExitStatus(1, `failed to save image: invalid output path: ${JSON.stringify(path)} is a directory`);
+  const invalid = (reason: string) => new ExitStatus(1, `failed to ${what}: invalid output path: ${reason}`);
+  if (files.stat(parent) === null) throw invalid(`stat ${parent}: no such file or directory`);
+  const kind = files.stat(path)?.kind ?? "file";
+  if (kind === "directory") throw invalid(`${JSON.stringify(path)} must be a regular file`);
 }
 
 function openFile(cli: Cli, path: string, write: boolean): ByteStream {
@@ -80,7 +82,7 @@ export const save: Command = {
     const output = set.string("output", "o", "Write to a file instead of STDOUT");
     const platform = set.string("platform", "", "Save only this platform's image");
     return (cli, names) =>
-      saveBody(cli, output.value, () =>
+      saveBody(cli, { path: output.value, what: "save image" }, () =>
         cli.engine.open("GET", "/images/get", {
           query: { platform: platformJson(platform.value) },
           repeated: names.map((name) => ["names", name] as const),
@@ -121,7 +123,7 @@ export const importImage: Command = {
   name: "import",
   summary: "Import the contents from a tarball to create a filesystem image",
   usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
-  args: [1, 2],
+  args: [1, null],
   define(set) {
     const change = set.list("change", "c", "Dockerfile instruction to apply to the new image");
     const message = set.string("message", "m", "Commit message");

@@ -26,8 +26,8 @@ export const events: Command = {
       const response = await cli.engine.open("GET", "/events", {
         query: {
           filters: formatFilters(filters.value),
-          since: since.value === "" ? null : wholeSeconds(timeArgument(since.value, now, "since"), since.value),
-          until: until.value === "" ? null : wholeSeconds(timeArgument(until.value, now, "until"), until.value),
+          since: since.value === "" ? null : wholeSeconds(timeArgument(since.value, now), since.value),
+          until: until.value === "" ? null : wholeSeconds(timeArgument(until.value, now), until.value),
         },
       });
       const lines = new JsonLines();

@@ -86,11 +86,15 @@ async function inspectAll(cli: Cli, names: readonly string[], options: InspectOp
   const template = options.format === "" || options.format === "json" ? null : parseFormat(options.format);
   const found: Json[] = [];
   const failures: string[] = [];
+  let shown = false;
   for (const name of names) {
     try {
       const value = await findObject(cli, name, options);
       if (template === null) found.push(value);
-      else cli.out.line(template.execute(value));
+      else {
+        cli.out.line(template.execute(value));
+        shown = true;
+      }
     } catch (thrown) {
       if (thrown instanceof TemplateError) {
         failures.push(`template parsing error: ${thrown.message}`);
@@ -100,7 +104,7 @@ async function inspectAll(cli: Cli, names: readonly string[], options: InspectOp
     }
   }
   if (template === null) cli.out.print(showAll(found, options.format === "json"));
-  else if (failures.length > 0) cli.out.print("\n");
+  else if (!shown) cli.out.print("\n");
   if (failures.length > 0) throw new ExitStatus(1, failures.join("\n"));
 }
 

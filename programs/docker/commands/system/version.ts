@@ -6,7 +6,7 @@ import { messageOf } from "../../../../base/errors.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
-import { Template } from "../../format/executor.ts";
+import { type Fields, Template } from "../../format/executor.ts";
 import { TemplateError } from "../../format/lexer.ts";
 import { showJson } from "../../format/print.ts";
 import { CLIENT_BUILD, CLIENT_VERSION } from "../../version.ts";
@@ -24,7 +24,7 @@ export const version: Command = {
       const spoken = failure === null ? await cli.engine.version() : API_NEWEST;
       const client = clientFacts(cli, spoken);
       if (format.value === "json") cli.out.line(showJson({ Client: client, Server: server }));
-      else if (template !== null) cli.out.line(execute(template, { Client: client, Server: server }));
+      else if (template !== null) cli.out.line(execute(cli, template, { client, server }));
       else cli.out.print(showClient(client) + (server === null ? "" : showServer(server)));
       if (failure !== null) throw new ExitStatus(1, failure);
     };
@@ -57,20 +57,28 @@ function clientFacts(cli: Cli, spoken: string) {
 
 function parse(format: string): Template {
   try {
-    return new Template(format);
+    return new Template(format, { name: "version" });
   } catch (thrown) {
     if (thrown instanceof TemplateError) throw new ExitStatus(64, `template parsing error: ${thrown.message}`);
     throw thrown;
   }
 }
 
-function execute(template: Template, data: unknown): string {
+function execute(cli: Cli, template: Template, data: { client: ClientFacts; server: VersionResponse | null }): string {
   try {
-    return template.execute(data);
+    const Client = typed("system.clientVersion", data.client);
+    const Server = data.server === null ? null : typed("types.Version", { ...data.server });
+    return template.execute({ goType: "system.versionInfo", field: (name: string) => ({ Client, Server })[name] });
   } catch (thrown) {
-    if (thrown instanceof TemplateError) throw new ExitStatus(1, thrown.message);
-    throw thrown;
+    if (!(thrown instanceof TemplateError)) throw thrown;
+    cli.out.line("");
+    throw new ExitStatus(1, thrown.message);
   }
+}
+
+/** In templates the fields have their names in Go, in JSON their old ones. */
+function typed(goType: string, facts: Readonly<Record<string, unknown>>): Fields {
+  return { goType, field: (name) => facts[name === "APIVersion" ? "ApiVersion" : name] };
 }
 
 function row(indent: number, name: string, value: string): string {

@@ -103,7 +103,8 @@ export class Container {
     for (const waiter of [...this.#waiters]) {
       if (!conditions.includes(waiter.condition)) continue;
       this.#waiters.delete(waiter);
-      waiter.resolve({ exitCode, error });
+      // Whoever waits for the removal asks for its success, not for that of the run.
+      waiter.resolve({ exitCode, error: waiter.condition === "removed" ? "" : error });
     }
   }
 }

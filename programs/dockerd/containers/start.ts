@@ -247,7 +247,6 @@ async function recordFailure(engine: Engine, container: Container, thrown: unkno
     finishedAt: status === "created" ? container.record.state.finishedAt : nowText(),
   });
   await saveRunning(engine, container);
-  container.wake(["next-exit", "not-running"]);
   if (container.record.hostConfig.AutoRemove !== true) return;
   engine.background(
     `removing ${container.id}`,

@@ -15,7 +15,7 @@ import { handleExit, restartNow } from "./exit.ts";
 import { startHealth } from "./health.ts";
 import { ZERO_TIME } from "./record.ts";
 import { sweep } from "./remove.ts";
-import { attachSocketPath, openFifoStreams } from "./start.ts";
+import { attachSocketPath, logLeftovers, openFifoStreams } from "./start.ts";
 
 /** Exit code of a container whose end nobody saw. */
 const LOST = 255;
@@ -52,7 +52,7 @@ async function reconcileOne(engine: Engine, container: Container, task: TaskProc
   const runs = task !== null && (task.status === "running" || task.status === "paused" || task.status === "pausing");
   if (runs) return adopt(engine, container, task);
   if (status === "running" || status === "paused") {
-    if (container.streams === null) reopenStreams(engine, container);
+    if (container.streams === null && container.record.output === "fifo") logLeftovers(engine, container);
     const facts =
       task !== null && task.status === "stopped"
         ? { pid: 0, exitCode: task.exitStatus, exitedAt: task.exitedAt || new Date().toISOString() }

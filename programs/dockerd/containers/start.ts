@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import type { Mount } from "../../../core/values.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";
-import { type FifoPaths, FifoStreams } from "../output/fifo-streams.ts";
+import { type FifoPaths, FifoStreams, takeLeftovers } from "../output/fifo-streams.ts";
 import { JsonFileWriter, readLogLimits } from "../output/jsonfile.ts";
 import { ShimStreams, shimStdio } from "../output/shim-streams.ts";
 import { rootOfMounts } from "../rootfs/walk.ts";
@@ -151,6 +151,14 @@ function fifoPaths(engine: Engine, container: Container): FifoPaths {
     stdout: join(folder, `${id}-stdout`),
     stderr: config.Tty === true ? null : join(folder, `${id}-stderr`),
   };
+}
+
+/** For a container whose process ended while dockerd was away. */
+export function logLeftovers(engine: Engine, container: Container): void {
+  const { record } = container;
+  const log =
+    record.logDriver === "json-file" ? new JsonFileWriter(record.logPath, readLogLimits(record.logOptions)) : null;
+  takeLeftovers(fifoPaths(engine, container), log);
 }
 
 /** Also used after a restart of dockerd: what lies in the FIFOs then is read on. */

@@ -1,7 +1,7 @@
 // Output through FIFOs: dockerd reads both, writes the log itself and hands each piece on to whoever is attached. Used
 // for containers under a foreign shim and, without a log, for execs.
 
-import { constants, existsSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { codeOf } from "../../../base/errors.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
@@ -138,7 +138,22 @@ class FifoStdin implements StdinWriter {
   }
 }
 
-/** Keeps a FIFO's buffer alive while nobody else has it open. */
-export function holdFifo(path: string): number {
-  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+/** What lies in the FIFOs of a process that ended while nobody read: taken without waiting, and logged. */
+export function takeLeftovers(paths: FifoPaths, log: JsonFileWriter | null): void {
+  for (const [name, path] of [["stdout", paths.stdout] as const, ["stderr", paths.stderr] as const]) {
+    if (path === null || !existsSync(path)) continue;
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const piece = new Uint8Array(64 * 1024);
+      for (let count = readSync(fd, piece); count > 0; count = readSync(fd, piece)) {
+        log?.write(name, piece.subarray(0, count));
+      }
+    } catch (thrown) {
+      // EAGAIN: a writer is there and has nothing more.
+      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw thrown;
+    } finally {
+      closeSync(fd);
+    }
+  }
+  log?.close();
 }

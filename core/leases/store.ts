@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { Failure } from "../../base/errors.ts";
 import { fieldReader, parseFilters } from "../filters/filter.ts";
 import { type Change, type Database, defineTable, type Table } from "../metadata/database.ts";
-import { checkIdentifier, checkLabels, type Labels, type Scope } from "../values.ts";
+import { checkLabels, type Labels, type Scope } from "../values.ts";
 import type { Lease, LeaseResource, LeaseStore } from "./leases.ts";
 
 export interface LeaseRecord extends Lease {
@@ -15,6 +15,7 @@ export interface LeaseRecord extends Lease {
 export type LeaseTable = Table<LeaseRecord>;
 export const leaseTable = defineTable<LeaseRecord>("leases");
 
+const ID_LIMIT = 256; // characters
 const RESOURCE_LIMIT = 100_000; // resources of one lease
 const RESOURCE_TYPE = /^(content|ingests|images|snapshots\/[A-Za-z0-9._-]+)$/;
 
@@ -56,7 +57,8 @@ export class Leases {
 
   private async create(namespace: string, wanted: { id: string; labels: Labels }): Promise<Lease> {
     const id = wanted.id === "" ? `${Date.now()}-${randomBytes(3).toString("hex")}` : wanted.id;
-    checkIdentifier(id);
+    // Clients make ids of their own that no identifier would be ("433791369-3R3_"); the original takes any.
+    if (id.length > ID_LIMIT) throw new Failure("invalid_argument", "lease id is too long: invalid argument");
     checkLabels(wanted.labels);
     const lease = { id, createdAt: Date.now(), labels: { ...wanted.labels }, resources: [] };
     await this.database.change("running", (change) => {

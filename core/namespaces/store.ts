@@ -33,10 +33,9 @@ export class Namespaces implements NamespaceStore {
     this.events = events;
   }
 
+  /** A namespace that nothing stands in yet is one without labels: dockerd asks before it makes anything. */
   async get(name: string): Promise<Namespace> {
-    const found = this.find(name);
-    if (found === null) throw new Failure("not_found", `namespace "${name}": not found`);
-    return found;
+    return this.find(name) ?? { name, labels: {} };
   }
 
   async list(expression: string): Promise<Namespace[]> {
@@ -72,7 +71,7 @@ export class Namespaces implements NamespaceStore {
   }
 
   async delete(name: string): Promise<void> {
-    await this.get(name);
+    if (this.find(name) === null) throw new Failure("not_found", `namespace "${name}": not found`);
     const inside = this.occupants.filter(([, table]) => table.namespaces().includes(name)).map(([noun]) => noun);
     if (inside.length > 0) {
       throw new Failure(

@@ -58,7 +58,8 @@ const COMPLAINTS: [args: string[], words: string][] = [
   [["-n", "x"], `invalid argument "x" for "-n, --last" flag: strconv.ParseInt: parsing "x": invalid syntax`],
   [
     ["--last=99999999999999999999"],
-    `invalid argument "99999999999999999999" for "-n, --last" flag: strconv.ParseInt: parsing "99999999999999999999": value out of range`,
+    `invalid argument "9${"9".repeat(19)}" for "-n, --last" flag: ` +
+      `strconv.ParseInt: parsing "9${"9".repeat(19)}": value out of range`,
   ],
   [
     ["-d=maybe"],

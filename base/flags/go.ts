@@ -29,11 +29,13 @@ export function parseGoDecimal(text: string): number {
   return Number(text);
 }
 
+const HEX = "0[xX]_?[0-9a-fA-F](?:_?[0-9a-fA-F])*";
+const BINARY = "0[bB]_?[01](?:_?[01])*";
+const OCTAL = "0[oO]?_?[0-7](?:_?[0-7])*";
+const INTEGER = new RegExp(`^([+-]?)(${HEX}|${BINARY}|${OCTAL}|0|[1-9](?:_?\\d)*)$`);
+
 function parseInteger(text: string, call: string, least: number, most: number): number {
-  const match =
-    /^([+-]?)(0[xX]_?[0-9a-fA-F](?:_?[0-9a-fA-F])*|0[bB]_?[01](?:_?[01])*|0[oO]?_?[0-7](?:_?[0-7])*|0|[1-9](?:_?\d)*)$/.exec(
-      text,
-    );
+  const match = INTEGER.exec(text);
   if (match === null) throw new BadValue(`strconv.${call}: parsing ${quote(text)}: invalid syntax`);
   const digits = match[2]!.replace(/_/g, "");
   const octal = /^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits;

@@ -102,7 +102,7 @@ export function oneOf(word: string, allowed: readonly string[]): FlagKind<string
   );
 }
 
-/** Fields of one comma-separated record; a field may stand in double quotes, doubled quotes inside (Go's csv reader). */
+/** Fields of one comma-separated record; a field may stand in double quotes, with doubled ones inside (Go's csv). */
 export function splitCommas(text: string): string[] {
   if (!text.includes('"')) return text === "" ? [] : text.split(",");
   const fields: string[] = [];

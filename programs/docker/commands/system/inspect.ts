@@ -145,16 +145,18 @@ function parseFormat(format: string): Template {
 }
 
 const LISTS = new Set(
-  (
-    "Args Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps BlkioWeightDevice CapAdd " +
-    "CapDrop Cmd DeviceCgroupRules DeviceRequests Devices Dns DnsOptions DnsSearch Entrypoint Env ExecIDs ExtraHosts GroupAdd Links " +
-    "MaskedPaths Mounts OnBuild ReadonlyPaths RepoDigests RepoTags SecurityOpt Shell Ulimits VolumesFrom Aliases DNSNames Layers"
-  ).split(" "),
+  [
+    "Args Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps",
+    "BlkioWeightDevice CapAdd CapDrop Cmd DeviceCgroupRules DeviceRequests Devices Dns DnsOptions",
+    "DnsSearch Entrypoint Env ExecIDs ExtraHosts GroupAdd Links MaskedPaths Mounts OnBuild ReadonlyPaths",
+    "RepoDigests RepoTags SecurityOpt Shell Ulimits VolumesFrom Aliases DNSNames Layers",
+  ].flatMap((line) => line.split(" ")),
 );
 const MAPS = new Set(
-  "Annotations ExposedPorts Labels PortBindings Ports StorageOpt Sysctls Tmpfs Volumes Options DriverOpts Networks".split(
-    " ",
-  ),
+  [
+    "Annotations ExposedPorts Labels PortBindings Ports StorageOpt Sysctls Tmpfs Volumes Options",
+    "DriverOpts Networks",
+  ].flatMap((line) => line.split(" ")),
 );
 const ABSENT_OBJECTS = new Set("Health Healthcheck Init StopTimeout SizeRw SizeRootFs IPAMConfig".split(" "));
 const ABSENT_TEXTS = new Set("StopSignal Runtime MacAddress Variant Driver Name Comment Parent".split(" "));

@@ -8,6 +8,10 @@ import { type Fd, read, setNonBlocking, write } from "../../linux/fd.ts";
 import { accept, peerCredentials, send, shutdownWrite } from "../../linux/socket.ts";
 import type { Loop } from "./loop.ts";
 
+/** Reads that may succeed at once before the loop gets a turn. Without it a peer that is always ahead would keep signals,
+ *  timers and all other descriptors waiting for ever: awaiting what is already there never leaves the job queue. */
+const EAGER_READS = 64;
+
 interface PendingRead {
   into: Uint8Array;
   resolve: (count: number) => void;
@@ -28,6 +32,10 @@ export class FdStream implements ByteStream {
   readonly #blocking: boolean;
   readonly #writes: PendingWrite[] = [];
   #read: PendingRead | null = null;
+  #eager = EAGER_READS;
+  /** epoll refuses regular files, /dev/zero and their like: they are always ready. Known after the first attempt. */
+  #always = false;
+  #turning = false;
   #shutdown: "no" | "asked" | "done" = "no";
   #closed = false;
   /** Events now registered with the loop; 0 means not registered. */
@@ -50,7 +58,7 @@ export class FdStream implements ByteStream {
     if (this.#read !== null) throw new Error("impossible state: two reads of one stream at a time");
     return new Promise((resolve, reject) => {
       this.#read = { into, resolve, reject };
-      if (!this.#blocking) this.#tryRead();
+      if ((!this.#blocking || this.#always) && this.#eager-- > 0) this.#tryRead();
       this.#register();
     });
   }
@@ -128,23 +136,44 @@ export class FdStream implements ByteStream {
   #register(): void {
     if (this.#closed) return;
     const wanted = (this.#read === null ? 0 : EPOLLIN) | (this.#writes.length === 0 ? 0 : EPOLLOUT);
-    if (wanted === this.#registered) return;
+    if (this.#always && wanted !== 0) this.#takeTurn();
+    if (this.#always || wanted === this.#registered) return;
     if (wanted === 0) this.#loop.unwatch(this.#fd.number);
-    else this.#watch(wanted);
+    else if (!this.#watch(wanted)) {
+      this.#takeTurn();
+      return;
+    }
     this.#registered = wanted;
   }
 
-  #watch(events: number): void {
+  /** For what is always ready: goes on after the loop has looked at everything else. */
+  #takeTurn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#loop.timer(0, () => {
+      this.#turning = false;
+      this.#eager = EAGER_READS;
+      if (this.#closed) return;
+      this.#tryRead();
+      this.#tryWrite();
+      this.#register();
+    });
+  }
+
+  /** False when the kernel will not watch it. */
+  #watch(events: number): boolean {
     try {
       this.#loop.watch(this.#fd.number, events, (ready) => {
+        this.#eager = EAGER_READS;
         if ((ready & ~EPOLLOUT) !== 0) this.#tryRead();
         if (this.#writes.length > 0) this.#tryWrite();
         this.#register();
       });
+      return true;
     } catch (thrown) {
-      // epoll refuses regular files and /dev/null with EPERM: they are always ready.
       if (errnoOf(thrown) !== EPERM) throw thrown;
-      this.#tryRead();
+      this.#always = true;
+      return false;
     }
   }
 }

@@ -44,7 +44,8 @@ function imports(path: string): string[] {
 
 async function bundle(files: readonly string[]): Promise<string> {
   const loads = files.map((path) => `  begin(${JSON.stringify(path)}); require("./${path}");`);
-  const entry = `import { begin, main } from "./tools/quickjs/test.ts";\n{\n${loads.join("\n")}\n}\nglobalThis.main = main;`;
+  const head = 'import { begin, main } from "./tools/quickjs/test.ts";';
+  const entry = [head, "{", ...loads, "}", "globalThis.main = main;"].join("\n");
   const stdin = { contents: entry, resolveDir: layout.root, loader: "ts" as const };
   const result = await build({ ...BUNDLE_OPTIONS, stdin, plugins: [bodies] });
   return result.outputFiles![0]!.text;

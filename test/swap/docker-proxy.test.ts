@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -273,4 +274,46 @@ test("without a status pipe it works, too", { skip }, async () => {
   child.kill("SIGINT");
   assert.equal(await exited, 0);
   server.close();
+});
+
+/** Runs in its own network and mount namespace: the rules and mounts of this dockerd end with it. Prints what it saw. */
+const WITH_DOCKERD = `
+set -e
+D=$1; P=
+trap '[ -z "$P" ] || { kill $P; wait $P || true; }' EXIT
+ip link set lo up
+dockerd --data-root $D/data --exec-root $D/exec --pidfile $D/pid -H unix://$D/sock --storage-driver vfs \\
+  --userland-proxy-path $2 >$D/log 2>&1 &
+P=$!
+export DOCKER_HOST=unix://$D/sock
+for i in $(seq 100); do docker version >/dev/null 2>&1 && break; sleep 0.1; done
+mkdir -p $D/img/bin; cp $(command -v busybox) $D/img/bin/busybox
+for name in sh httpd echo; do ln -s busybox $D/img/bin/$name; done
+tar -C $D/img -c . | docker import - bb >/dev/null
+docker run -d --name web -p 8080:80 bb sh -c 'echo served >/index.html; httpd -f -p 80 -h /' >/dev/null
+for i in $(seq 50); do curl -sf 127.0.0.1:8080/index.html >/dev/null && break; sleep 0.05; done
+echo "over IPv4: $(curl -sS -m3 127.0.0.1:8080/index.html)"
+echo "over IPv6: $(curl -sS -m3 '[::1]:8080/index.html')"
+echo "proxies: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o "$2 [-]proto" | wc -l)"
+docker rm -f web >/dev/null
+echo "after: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o "$2 [-]proto" | wc -l)"
+`;
+const noDockerd = ["/usr/sbin/dockerd", "/usr/bin/unshare", "/usr/bin/busybox", "/usr/bin/curl"].some(
+  (path) => !existsSync(path),
+);
+
+test("the original dockerd publishes a port with ours as its userland proxy", { skip: skip || noDockerd }, () => {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-proxy-"));
+  // A name of its own, so that no other dockerd's proxies are counted.
+  const proxy = join(folder, "docker-proxy");
+  symlinkSync(programs.ours, proxy);
+  try {
+    const line = ["-n", "-m", "--propagation", "private", "sh", "-c", WITH_DOCKERD, "sh", folder, proxy];
+    const result = spawnSync("unshare", line, { encoding: "utf8", timeout: 60_000 });
+    const log = existsSync(join(folder, "log")) ? readFileSync(join(folder, "log"), "utf8").slice(-2000) : "";
+    const lines = ["over IPv4: served", "over IPv6: served", "proxies: 2", "after: 0", ""];
+    assert.equal(result.stdout, lines.join("\n"), result.stderr + log);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -8,7 +8,7 @@
 import { toHex } from "../../base/bytes.ts";
 import { Failure } from "../../base/errors.ts";
 import { ENOENT, errnoOf } from "../../linux/errno.ts";
-import { type Fd, stat, writeFile } from "../../linux/fd.ts";
+import { type Fd, readTextIfThere, stat, writeFile } from "../../linux/fd.ts";
 import * as route from "../../linux/netlink-route.ts";
 import * as netns from "../../linux/netns.ts";
 import * as nft from "../../linux/nftables.ts";
@@ -19,6 +19,12 @@ import type { Departures } from "./departures.ts";
 import type { Ports, PortWish } from "./ports.ts";
 import type { BridgeRecord, EndpointRecord, Records } from "./records.ts";
 import { mapPorts, rebuild, unmapPorts } from "./rules.ts";
+
+/** Whether packets between ports of a bridge pass the firewall, too. Then its rules keep containers apart; the bridge's own
+ *  isolation would also drop what comes through a published port, as it is translated without leaving the bridge. */
+function bridgedPacketsAreFiltered(): boolean {
+  return readTextIfThere("/proc/sys/net/bridge/bridge-nf-call-iptables")?.trim() === "1";
+}
 
 export interface AttachWish {
   containerId: string;
@@ -172,9 +178,11 @@ export class Endpoints {
   #build(bridge: BridgeRecord, endpoint: EndpointRecord): void {
     const link = this.#kernel.route.link(bridge.name);
     if (link === null) throw new Failure("failed_precondition", `the interface of bridge ${bridge.name} is gone`);
+    // Read out here: the setting belongs to each network namespace.
+    const isolated = bridge.isolated && !bridgedPacketsAreFiltered();
     netns.makeNamespace(this.namespacePath(endpoint), (namespace) => {
       if (stat(NO_INET6) !== null) writeFile(NO_INET6, "1\n");
-      this.#makePair({ link, isolated: bridge.isolated }, endpoint, namespace);
+      this.#makePair({ link, isolated }, endpoint, namespace);
       const { prefix } = ip.parsePrefix(bridge.subnet);
       const inet = { address: ip.toBytes(ip.parseInet4(endpoint.address)!), length: prefix.length };
       const gateway = ip.toBytes(ip.parseInet4(bridge.gateway)!);

@@ -210,6 +210,8 @@ async function copyBlob(
   const hash = createHash("sha256");
   let [size, held, head] = [0, 0, new Uint8Array(0)];
   let pieces: Uint8Array[] = [];
+  // Content that another namespace has is offered as written already: then it is only hashed.
+  let there = writer.status.offset;
   const flush = async (): Promise<void> => {
     if (held > 0) await writer.write(pieces.length === 1 ? pieces[0]! : concatBytes(pieces));
     pieces = [];
@@ -219,8 +221,10 @@ async function copyBlob(
     if (head.length < 8) head = concatBytes([head, part.subarray(0, 8)]);
     hash.update(part);
     size += part.length;
-    held += part.length;
-    pieces.push(part);
+    const fresh = part.subarray(Math.min(there, part.length));
+    there -= part.length - fresh.length;
+    held += fresh.length;
+    pieces.push(fresh);
     if (held >= PIECE) await flush();
   }
   await flush();

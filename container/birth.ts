@@ -83,12 +83,12 @@ function setTimeOffsets(plan: Plan): void {
 }
 
 function deliverByHelper({ joins, dialogue, cgroup, begin }: Delivery, flags: bigint): number {
-  const helper = clone({ flags: 0n, cgroup: null, pidfd: false });
+  const helper = clone({ flags: 0n, cgroup, pidfd: false });
   if (helper.pid === 0) {
     try {
       nameSelf();
       for (const [kind, namespace] of joins) setNamespace(namespace.number, NAMESPACES[kind].flag, kind);
-      const { pid } = clone({ flags: flags | BigInt(CLONE_PARENT), cgroup, pidfd: false });
+      const { pid } = clone({ flags: flags | BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
       if (pid === 0) begin(true);
       say(dialogue.child.number, { kind: "born", pid });
       exit(0);

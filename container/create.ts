@@ -25,6 +25,7 @@ import { claim } from "./layout.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 import { removeDirectoryOf } from "./remove.ts";
+import { giveFilter } from "./seccomp.ts";
 import {
   type ContainerRecord,
   keptMappings,
@@ -62,7 +63,7 @@ export function createContainer(options: CreateOptions): Created {
     fs.symlink(`1 ${JSON.stringify(placed.cgroups.paths)}`, plan.paths.creating);
     groups.makeCgroups(placed.cgroups, placed.hierarchies);
     cgroups = placed.cgroups;
-    if (plan.filter !== null) linkFilter(plan);
+    if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const started = startChild(options, cgroups);
     pid = started.pid;
     return converse(options, { ...started, cgroups });
@@ -70,11 +71,6 @@ export function createContainer(options: CreateOptions): Created {
     undo(plan, { pid, cgroups });
     throw thrown;
   }
-}
-
-/** A hard link, so that throwing the cache away does not take the filter from running containers. */
-function linkFilter({ filter, paths }: Plan): void {
-  must("link", paths.filter, door().syscall(nr.SYS_linkat, fs.AT_FDCWD, filter!.file, fs.AT_FDCWD, paths.filter, 0));
 }
 
 interface Started {

@@ -4,11 +4,13 @@
 //
 //     file: "gantry-seccomp 1 <bytes of rules> <bytes of program> <sum of program>\n" rules program
 
+import { concatBytes } from "../base/bytes.ts";
 import { Failure } from "../base/errors.ts";
 import { formatJson, type Json } from "../base/json.ts";
 import { door } from "../linux/door.ts";
 import { errnoSentence } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
+import * as nr from "../linux/numbers.ts";
 import * as linux from "../linux/seccomp.ts";
 import { compileRules, readSeccomp } from "./spec/seccomp.ts";
 
@@ -20,8 +22,9 @@ export interface Filter {
   program: Uint8Array<ArrayBuffer>;
   /** SECCOMP_FILTER_FLAG_* */
   flags: number;
-  /** Where it is kept, to be linked into a container's directory. */
+  /** Where it is kept, to be linked into a container's directory; whether it is there is not certain. */
   file: string;
+  rules: string;
 }
 
 const FLAGS: Readonly<Record<string, number>> = {
@@ -39,7 +42,7 @@ export function prepareFilter(root: string, spec: Json): Filter | null {
   const kept = readKept(file, rules);
   const program = kept ?? compile(spec);
   if (kept === null) keep(root, file, { rules, program });
-  return { program, flags: flagsOf(spec), file };
+  return { program, flags: flagsOf(spec), file, rules };
 }
 
 function flagsOf(spec: Json): number {
@@ -101,18 +104,26 @@ function readKept(file: string, rules: string): Uint8Array<ArrayBuffer> | null {
 /** A cache that cannot be written is no failure: the next start compiles again. */
 function keep(root: string, file: string, { rules, program }: { rules: string; program: Uint8Array }): void {
   try {
+    fs.makeDirectories(root, 0o700);
     const old = fs.listDirectory(root).filter((entry) => entry.name.startsWith(".seccomp-"));
     if (old.length >= CACHE_LIMIT) for (const { name } of old) fs.unlinkIfThere(`${root}/${name}`);
-    const text = door().encode(rules);
-    const head = door().encode(`${MAGIC} ${text.length} ${program.length} ${sumOf(program)}\n`);
-    const whole = new Uint8Array(head.length + text.length + program.length);
-    whole.set(head);
-    whole.set(text, head.length);
-    whole.set(program, head.length + text.length);
-    fs.replaceFile(file, whole, 0o600);
+    fs.replaceFile(file, fileOf({ rules, program }), 0o600);
   } catch {
     // Said by nobody: see above.
   }
+}
+
+function fileOf({ rules, program }: Pick<Filter, "rules" | "program">): Uint8Array {
+  const text = door().encode(rules);
+  const head = door().encode(`${MAGIC} ${text.length} ${program.length} ${sumOf(program)}\n`);
+  return concatBytes([head, text, program]);
+}
+
+/** Gives a container its own name for the filter: a hard link, so that throwing the cache away takes nothing from it;
+ *  a file of its own where the cache could not be written. */
+export function giveFilter(filter: Filter, path: string): void {
+  const linked = door().syscall(nr.SYS_linkat, fs.AT_FDCWD, filter.file, fs.AT_FDCWD, path, 0);
+  if (linked < 0) fs.writeFile(path, fileOf(filter), 0o600);
 }
 
 /** The program of a container's own link, for exec. */

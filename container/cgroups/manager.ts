@@ -119,10 +119,8 @@ export function writeControl(path: string, value: string): void {
  *  costs a grace period of the kernel's threadgroup lock (milliseconds); a thread that moves itself through `tasks`
  *  does not. */
 export function openTasks(cgroups: Cgroups): fs.Fd[] {
-  if (cgroups.unified) return [];
-  const unified = cgroups.paths[""];
-  const paths = [...new Set(Object.values(cgroups.paths))];
-  return paths.map((path) => fs.open(`${path}/${path === unified ? "cgroup.procs" : "tasks"}`, fs.O_WRONLY));
+  const paths = Object.keys(cgroups.paths).flatMap((name) => (name === "" ? [] : cgroups.paths[name]!));
+  return [...new Set(paths)].map((path) => fs.open(`${path}/tasks`, fs.O_WRONLY));
 }
 
 /** The child's part: joins and closes. */
@@ -134,9 +132,10 @@ export function joinTasks(tasks: readonly fs.Fd[]): void {
   }
 }
 
-/** v2: a directory to be born in. */
+/** v2 (also beside v1): a directory to be born in, which costs nothing; joining later would cost the grace period. */
 export function openBirthplace(cgroups: Cgroups): fs.Fd | null {
-  return cgroups.unified ? fs.open(cgroups.paths[""]!, fs.O_RDONLY | fs.O_DIRECTORY) : null;
+  const path = cgroups.paths[""];
+  return path === undefined ? null : fs.open(path, fs.O_RDONLY | fs.O_DIRECTORY);
 }
 
 /** Pids in the cgroup and in all below it. */

@@ -40,7 +40,8 @@ export function becomeUser(process: ProcessPlan, warn: (message: string) => void
   caps.setCapabilities({ effective: effective | extra, permitted: permitted | extra, inheritable });
   who.keepCapabilities(false);
   caps.clearAmbient();
-  const raised = caps.raiseAmbient(final.ambient);
+  // One that is not inheritable cannot be raised, and runc only warns then.
+  const raised = caps.raiseAmbient(final.ambient & inheritable & permitted);
   if (raised < 0 && raised !== -EPERM && raised !== -EINVAL) {
     throw new Failure("failed_precondition", `unable to set ambient capabilities: ${errnoSentence(-raised)}`);
   }

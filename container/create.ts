@@ -7,7 +7,7 @@ import { Failure, messageOf } from "../base/errors.ts";
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
 import { trySetLimit } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
-import { EACCES, errnoOf, must } from "../linux/errno.ts";
+import { EACCES, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { writeMappings } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";

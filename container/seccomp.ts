@@ -102,7 +102,7 @@ function readKept(file: string, rules: string): Uint8Array<ArrayBuffer> | null {
 }
 
 /** A cache that cannot be written is no failure: the next start compiles again. */
-function keep(root: string, file: string, { rules, program }: { rules: string; program: Uint8Array }): void {
+function keep(root: string, file: string, { rules, program }: Pick<Filter, "rules" | "program">): void {
   try {
     fs.makeDirectories(root, 0o700);
     const old = fs.listDirectory(root).filter((entry) => entry.name.startsWith(".seccomp-"));
@@ -113,7 +113,7 @@ function keep(root: string, file: string, { rules, program }: { rules: string; p
   }
 }
 
-function fileOf({ rules, program }: Pick<Filter, "rules" | "program">): Uint8Array {
+function fileOf({ rules, program }: Pick<Filter, "rules" | "program">): Uint8Array<ArrayBuffer> {
   const text = door().encode(rules);
   const head = door().encode(`${MAGIC} ${text.length} ${program.length} ${sumOf(program)}\n`);
   return concatBytes([head, text, program]);

@@ -3,8 +3,8 @@
 import { Readable } from "node:stream";
 import { extract } from "tar-stream";
 import type { FilesystemChange } from "../../../api/engine/container.ts";
+import { lookUp, type Root, rootOfMounts } from "../../../core/rootfs/walk.ts";
 import type { Mount } from "../../../core/values.ts";
-import { lookUp, type Root, rootOfMounts } from "../rootfs/walk.ts";
 
 const WHITEOUT = ".wh.";
 const MODIFIED = 0;

@@ -4,6 +4,8 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { Failure } from "../../../base/errors.ts";
 import { formatJson } from "../../../base/json.ts";
+import { resolveUser } from "../../../core/rootfs/users.ts";
+import type { Root } from "../../../core/rootfs/walk.ts";
 import { resolveCapabilities } from "../../../core/spec/capabilities.ts";
 import { DEFAULT_SHM_BYTES } from "../../../core/spec/defaults.ts";
 import {
@@ -16,8 +18,6 @@ import type { Device, DeviceRule, Mount, Rlimit, Seccomp, ThrottleDevice } from 
 import { ociResources, type ThrottleRequest } from "../../../core/spec/resources.ts";
 import { defaultSeccomp, readSeccompProfile } from "../../../core/spec/seccomp.ts";
 import type { Engine } from "../engine.ts";
-import { resolveUser } from "../rootfs/users.ts";
-import type { Root } from "../rootfs/walk.ts";
 import type { HostConfig, Ulimit } from "./config.ts";
 import { hostFiles } from "./hostfiles.ts";
 import { byDepth } from "./mounts.ts";

@@ -8,12 +8,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
+import { rootOfMounts } from "../../../core/rootfs/walk.ts";
 import type { Mount } from "../../../core/values.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";
 import { type FifoPaths, FifoStreams, takeLeftovers } from "../output/fifo-streams.ts";
 import { JsonFileWriter, readLogLimits } from "../output/jsonfile.ts";
 import { ShimStreams, shimStdio } from "../output/shim-streams.ts";
-import { rootOfMounts } from "../rootfs/walk.ts";
 import { notModified } from "../serve/engine/errors.ts";
 import type { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";

@@ -15,9 +15,9 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { type Found, listInside, lookUp, lookUpEntry, openInside, type Root } from "../../../core/rootfs/walk.ts";
 import type { MountPoint } from "../containers/record.ts";
 import type { Log } from "../engine.ts";
-import { type Found, listInside, lookUp, lookUpEntry, openInside, type Root } from "../rootfs/walk.ts";
 
 const PIECE_BYTES = 256 * 1024;
 

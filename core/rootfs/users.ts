@@ -1,9 +1,9 @@
 // Who a process runs as: `-u name`, `-u uid`, `-u name:group`, looked up in the root's own /etc/passwd and /etc/group.
 // Ids are unsigned 32 bit; what goes beyond is refused (a wrapped id would be root).
 
-import { decodeUtf8 } from "../../../base/bytes.ts";
-import { Failure } from "../../../base/errors.ts";
-import type { User } from "../../../core/spec/oci.ts";
+import { decodeUtf8 } from "../../base/bytes.ts";
+import { Failure } from "../../base/errors.ts";
+import type { User } from "../spec/oci.ts";
 import { type Root, readInside } from "./walk.ts";
 
 /** Bytes of /etc/passwd and /etc/group that are read. */

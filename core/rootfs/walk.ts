@@ -3,8 +3,8 @@
 // the root. A stopped container's root is the stack of its overlay directories; a running one's is /proc/<pid>/root.
 
 import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from "node:fs";
-import type { Bytes } from "../../../base/bytes.ts";
-import type { Mount } from "../../../core/values.ts";
+import type { Bytes } from "../../base/bytes.ts";
+import type { Mount } from "../values.ts";
 
 const O_PATH = 0o10000000;
 /** Links followed in one look-up. */

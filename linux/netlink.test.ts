@@ -1,5 +1,5 @@
-// The bytes of netlink messages, written out by hand from the kernel's headers. That the kernel takes them, and that `ip`
-// and `nft` list what was meant, is test/path/docker-net.test.ts.
+// The bytes of netlink messages, written out by hand from the kernel's headers. That the kernel takes them, and that
+// `ip` and `nft` list what was meant, is test/path/docker-net.test.ts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

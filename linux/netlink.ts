@@ -4,7 +4,7 @@
 // Both families answer while the request's sendto runs, so that when it has returned the whole answer lies in the
 // socket's queue: nothing here waits, and an empty queue means the end.
 //
-//     u32 length, u16 type, u16 flags, u32 sequence, u32 port | family header | attributes (u16 length, u16 type, value)
+//     u32 length, u16 type, u16 flags, u32 sequence, u32 port | family header | attributes: u16 length, u16 type, value
 
 import { type Bytes, concatBytes } from "../base/bytes.ts";
 import { Failure } from "../base/errors.ts";

@@ -15,7 +15,7 @@ const NSFS_MAGIC = 0x6e736673;
 const STATFS_SIZE = 120;
 const OWN = "/proc/self/ns/net";
 
-/** Runs `inside` in a new network namespace that is held at `path` (which must not exist), then goes back. When anything
+/** Runs `inside` in a new network namespace that is held at `path` (which must not exist), then goes back. When it
  *  throws, the path is gone again. */
 export function makeNamespace<T>(path: string, inside: (namespace: Fd) => T): T {
   open(path, O_RDONLY | O_CREAT | O_EXCL, 0o600).close();

@@ -98,7 +98,7 @@ export class Transaction {
     return this;
   }
 
-  /** Appends, or with `first` puts it before all others. `mark` is kept with the rule and found again by `rulesWith`. */
+  /** Appends, or with `first` puts it before all others. `rulesWith` finds it again by its `mark`. */
   addRule(where: { table: string; chain: string; first?: boolean; mark?: string }, rule: readonly Expression[]): this {
     const order = where.first === true ? 0 : nl.NLM_F_APPEND;
     const message = this.#add(NEWRULE, nl.NLM_F_CREATE | order)

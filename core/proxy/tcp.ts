@@ -4,9 +4,9 @@
 //     accept ──▶ connect (not waited for) ──▶ two halves, each: read ──▶ write ──▶ ... end ──▶ shutdown of the other
 //                    └ refused: client closed                  both ended, or an error on either side: both closed
 //
-// A half copies the first 64 KiB through memory, as most connections are small; then it splices through a pipe of 1 MiB,
-// which costs a third of the processor time of copying. A half that cannot write stops reading, so a slow reader holds
-// back its own peer and nobody else, and no more than one pipe is ever held for it.
+// A half copies the first 64 KiB through memory, as most connections are small; then it splices through a 1 MiB
+// pipe, which costs a third of the processor time of copying. A half that cannot write stops reading, so a slow reader
+// holds back its own peer and nobody else, and no more than one pipe is ever held for it.
 
 import { door } from "../../linux/door.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../../linux/epoll.ts";

@@ -1,6 +1,6 @@
-// Forwarding of UDP datagrams to one backend: a connected socket per client, so that answers find their way back, closed
-// after 90 s of silence. Answers leave from the very address the client wrote to (IP_PKTINFO), which on a host with
-// several addresses is the only one it accepts.
+// Forwarding of UDP datagrams to one backend: a connected socket per client, so that answers find their way back,
+// closed after 90 s of silence. Answers leave from the very address the client wrote to (IP_PKTINFO), which on a host
+// with several addresses is the only one it accepts.
 
 import type { Bytes } from "../../base/bytes.ts";
 import { monotonicMilliseconds } from "../../linux/clock.ts";

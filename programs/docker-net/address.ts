@@ -1,5 +1,5 @@
-// IPv4 addresses and prefixes as numbers, for choosing them. An address is an unsigned 32-bit number; no bitwise operator
-// is used on it, because JavaScript's are signed.
+// IPv4 addresses and prefixes as numbers, for choosing them. An address is an unsigned 32-bit number; no bitwise
+// operator is used on it, because JavaScript's are signed.
 
 import { Failure } from "../../base/errors.ts";
 import { ipv4Bytes } from "../../linux/socket.ts";

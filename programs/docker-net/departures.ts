@@ -1,6 +1,7 @@
 // Interfaces that are on their way out. When a namespace is let go the kernel takes its interfaces down by itself, some
-// 20 ms later and without anybody waiting; deleting one by a request takes that time of ours. So Detach leaves it to the
-// kernel, looks again a little later, and deletes what is still there (a process of the container that outlived it).
+// 20 ms later and without anybody waiting; deleting one by a request takes that time of ours. So Detach leaves it to
+// the kernel, looks again a little later, and deletes what is still there (a process of the container that outlived
+// it).
 //
 //     begin ──50 ms──▶ gone? ──250 ms──▶ gone? ──1 s──▶ deleted
 //

@@ -20,8 +20,8 @@ import type { Ports, PortWish } from "./ports.ts";
 import type { BridgeRecord, EndpointRecord, Records } from "./records.ts";
 import { mapPorts, rebuild, unmapPorts } from "./rules.ts";
 
-/** Whether packets between ports of a bridge pass the firewall, too. Then its rules keep containers apart; the bridge's own
- *  isolation would also drop what comes through a published port, as it is translated without leaving the bridge. */
+/** Whether packets between ports of a bridge pass the firewall, too. Then its rules keep containers apart; the bridge's
+ *  own isolation would also drop what comes through a published port, as that is translated within the bridge. */
 function bridgedPacketsAreFiltered(): boolean {
   return readTextIfThere("/proc/sys/net/bridge/bridge-nf-call-iptables")?.trim() === "1";
 }
@@ -76,8 +76,8 @@ export class Endpoints {
     return this.#records.namespacePath(endpoint.containerId);
   }
 
-  /** After a start: undoes what was half done, forgets what is gone with the machine, binds the ports of the rest again.
-   *  Gives sentences about ports that others took meanwhile. */
+  /** After a start: undoes what was half done, forgets what is gone with the machine, binds the ports of the rest
+   *  again. Gives sentences about ports that others took meanwhile. */
   recover(): string[] {
     for (const half of this.#records.unfinished()) this.#remove(half);
     const lost: string[] = [];
@@ -202,8 +202,8 @@ export class Endpoints {
     const mac = ip.macOf(ip.parseInet4(endpoint.address)!);
     const peer = { namespace: namespace.number, name: CONTAINER_INTERFACE, mac };
     const veth = { name: endpoint.interface, bridge: link.index, mtu: link.mtu, peer };
-    // Hairpin for hosts where bridged packets pass the firewall (br_netfilter): there a translated packet of a container to
-    // itself never leaves the bridge.
+    // Hairpin for hosts where bridged packets pass the firewall (br_netfilter): there a translated packet of a
+    // container to itself never leaves the bridge.
     const port = { hairpin: true, isolated: on.isolated };
     this.#kernel.route.change(endpoint.interface, [
       (sequence) => route.encodeNewVeth(veth, sequence),

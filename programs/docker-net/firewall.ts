@@ -1,6 +1,6 @@
-// The other firewalls of the host. An accept in our table does not override a drop in another one, so where an installed
-// Docker closes forwarding we add marked rules at the place it keeps for others (DOCKER-USER), and where something else
-// does we say what is missing.
+// The other firewalls of the host. An accept in our table does not override a drop in another one, so where an
+// installed Docker closes forwarding we add marked rules at the place it keeps for others (DOCKER-USER), and where
+// something else does we say what is missing.
 
 import { messageOf } from "../../base/errors.ts";
 import { readTextIfThere, writeFile } from "../../linux/fd.ts";
@@ -28,7 +28,7 @@ export function openForwarding(socket: nft.NftablesSocket, bridge: string): stri
     if (guest && chain.family === nft.NFPROTO_INET4 && chain.table === USER_CHAIN.table) continue;
     warnings.push(
       `the firewall's chain ${chain.name} of table ${chain.table} drops forwarded packets: ` +
-        `let those of interface ${bridge} pass there, or containers reach nothing outside and published ports only this host`,
+        `let those of interface ${bridge} pass there, or containers do not reach the world, nor the world them`,
     );
   }
   if ((readTextIfThere(LEGACY_TABLES) ?? "").split("\n").includes("filter")) {

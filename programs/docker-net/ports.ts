@@ -2,8 +2,8 @@
 //
 //     reserve ──▶ bound (and listening: connections wait in the kernel's queue) ──serve──▶ proxied ──release──▶ gone
 //
-// Every port is bound, also where the kernel maps it: a taken port is an error then, as it is for any server, and what the
-// kernel does not map (loopback, IPv6) arrives at the socket.
+// Every port is bound, also where the kernel maps it: a taken port is an error then, as it is for any server, and what
+// the kernel does not map (loopback, IPv6) arrives at the socket.
 
 import { Failure } from "../../base/errors.ts";
 import { forward } from "../../core/proxy/forwarder.ts";

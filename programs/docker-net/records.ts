@@ -5,8 +5,8 @@
 //     STATE/netns/ID                                                   (an nsfs mount)
 //     STATE/lock
 //
-// An endpoint's file is written before anything of it exists in the kernel, so that whatever a crash leaves behind can be
-// found and undone. Nothing is synced to disk: what the files describe does not survive the machine either.
+// An endpoint's file is written before anything of it exists in the kernel, so that whatever a crash leaves behind can
+// be found and undone. Nothing is synced to disk: what the files describe does not survive the machine either.
 
 import { Failure } from "../../base/errors.ts";
 import { formatJson, parseJson } from "../../base/json.ts";

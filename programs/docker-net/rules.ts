@@ -5,8 +5,8 @@
 //     forward              out to the bridge ─▶ inward: answers, translated, between containers ─▶ else drop
 //     postrouting          from the subnet to elsewhere, or through a mapping back to the bridge ─▶ masquerade
 //
-// Translated connections are the only new ones let in: a neighbour that routes straight to a container's address, published
-// or not, is dropped. Loopback destinations are left to the listening sockets, so route_localnet stays off.
+// Translated connections are the only new ones let in: a neighbour that routes straight to a container's address,
+// published or not, is dropped. Loopback destinations are left to the listening sockets, so route_localnet stays off.
 
 import * as nft from "../../linux/nftables.ts";
 import * as rule from "../../linux/nftables-expression.ts";

@@ -1,5 +1,5 @@
-// docker-net on a real kernel: what containers and neighbours can reach and cannot, what a failure leaves (nothing), and
-// what happens when it is killed. Each test has network namespaces of its own.
+// docker-net on a real kernel: what containers and neighbours can reach and cannot, what a failure leaves (nothing),
+// and what happens when it is killed. Each test has network namespaces of its own.
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";

@@ -1,5 +1,5 @@
-// A laboratory for docker-net: a "host" network namespace in which it runs, a neighbour machine beside it, and commands in
-// either or in a container's namespace. Nothing touches the real host's network; dispose removes all of it.
+// A laboratory for docker-net: a "host" network namespace in which it runs, a neighbour machine beside it, and commands
+// in either or in a container's namespace. Nothing touches the real host's network; dispose removes all of it.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
@@ -37,7 +37,8 @@ export function run(command: string, ...args: string[]): string {
 
 /** busybox-static's wget cannot be used: it crashes where it looks a name up. */
 const FETCH = `const [host, port] = process.argv.slice(1);
-const socket = require("node:net").connect({ host, port: Number(port) }, () => socket.write("GET / HTTP/1.0\\r\\n\\r\\n"));
+const { connect } = require("node:net");
+const socket = connect({ host, port: Number(port) }, () => socket.write("GET / HTTP/1.0\\r\\n\\r\\n"));
 let text = ""; socket.on("data", (part) => { text += part; }); socket.on("error", () => {});
 socket.on("close", () => process.stdout.write(text.replace(/^.*?\\r\\n\\r\\n/s, "")));
 setTimeout(() => socket.destroy(), 1000).unref();`;

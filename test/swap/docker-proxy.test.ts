@@ -276,7 +276,7 @@ test("without a status pipe it works, too", { skip }, async () => {
   server.close();
 });
 
-/** Runs in its own network and mount namespace: the rules and mounts of this dockerd end with it. Prints what it saw. */
+/** Runs in a network and a mount namespace of its own: this dockerd's rules and mounts end with it. */
 const WITH_DOCKERD = `
 set -e
 D=$1; P=

@@ -2,7 +2,7 @@
 // no such form. Everything inside a root that a container controls goes through these, never through a path.
 
 import { door } from "./door.ts";
-import { EAGAIN, EINTR, must, SyscallFailure } from "./errno.ts";
+import { EAGAIN, EINTR, EINVAL, ENOENT, must, SyscallFailure } from "./errno.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, Fd, O_CLOEXEC } from "./fd.ts";
 import * as nr from "./numbers.ts";
 
@@ -12,6 +12,7 @@ export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_SYNCHRONOUS = 16;
+export const MS_REMOUNT = 32;
 export const MS_MANDLOCK = 64;
 export const MS_DIRSYNC = 128;
 export const MS_NOATIME = 1024;
@@ -22,6 +23,8 @@ export const MS_UNBINDABLE = 1 << 17;
 export const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;
 export const MS_SHARED = 1 << 20;
+export const MS_RELATIME = 1 << 21;
+export const MS_STRICTATIME = 1 << 24;
 
 export const MOUNT_ATTR_RDONLY = 1;
 export const MOUNT_ATTR_NOSUID = 2;
@@ -47,6 +50,7 @@ const FSCONFIG_CMD_CREATE = 6;
 /** fsconfig refuses longer values (fs/fsopen.c). */
 export const FSCONFIG_VALUE_LIMIT = 255;
 export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
 
 const RESOLVE_NO_MAGICLINKS = 2;
 const RESOLVE_NO_SYMLINKS = 4;
@@ -59,8 +63,8 @@ export const DEVPTS_SUPER_MAGIC = 0x1cd1;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
 export const TMPFS_MAGIC = 0x01021994;
 
-/** openat2 confined to the directory `root` as if it were /: absolute links and ".." stay inside, /proc's magic links are
- *  refused. A negative errno on failure. */
+/** openat2 confined to the directory `root` as if it were /: absolute links and ".." stay inside, /proc's magic links
+ *  are refused. A negative errno on failure. */
 export function tryOpenInRoot(root: number, path: string, flags: number, mode = 0): number {
   return openScoped(root, path, { flags, mode, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
 }
@@ -151,7 +155,13 @@ function filesystemLog(context: number): string {
 }
 
 /** mount(2); for the places where no descriptor form exists. */
-export function mount(call: { source?: string; target: string; type?: string; flags: number; data?: string }): void {
+export function mount(call: {
+  source?: string | null;
+  target: string;
+  type?: string;
+  flags: number;
+  data?: string;
+}): void {
   const { source = null, target, type = null, flags, data = null } = call;
   must("mount", target, door().syscall(nr.SYS_mount, source, target, type, flags, data));
 }
@@ -185,3 +195,11 @@ export function openOwnProc(): Fd {
 }
 
 export { AT_FDCWD };
+
+/** False when nothing is mounted there or there is no such path. */
+export function unmountIfMounted(path: string, flags = 0): boolean {
+  const result = door().syscall(nr.SYS_umount2, path, flags);
+  if (result === -EINVAL || result === -ENOENT) return false;
+  must("unmount", path, result);
+  return true;
+}

@@ -1,0 +1,62 @@
+// Where a shim's socket is: one path for each daemon, namespace and group of containers, so that a second start for the
+// same group finds the first shim.
+//
+//     <directory>/<sha256 hex of "address/namespace/group">      directory 0700, socket 0600, never abstract
+
+import { encodeUtf8, toHex } from "../../base/bytes.ts";
+import { messageOf } from "../../base/errors.ts";
+import { sha256 } from "../../base/sha256.ts";
+import { EADDRINUSE, errnoOf } from "../../linux/errno.ts";
+import * as fd from "../../linux/fd.ts";
+import { connectUnix, listenUnix } from "../../linux/socket.ts";
+import { CONFIG_LIMIT } from "./limits.ts";
+
+const DIRECTORY = "/run/containerd/s";
+/** Names another directory for the sockets: for private state roots. */
+export const DIRECTORY_VARIABLE = "CONTAINERD_SHIM_SOCKET_DIR";
+
+const GROUP_LABELS = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+export function socketDirectory(env: Readonly<Record<string, string>>, given: string | null): string {
+  return (given ?? env[DIRECTORY_VARIABLE] ?? DIRECTORY).replace(/\/+$/, "");
+}
+
+/** The group a container belongs to, by the annotations in its bundle's config.json; else itself. */
+export function groupOf(bundle: string, id: string): string {
+  const text = fd.readTextIfThere(`${bundle}/config.json`, CONFIG_LIMIT);
+  if (text === null) return id;
+  const spec = JSON.parse(text) as { annotations?: Record<string, string> } | null;
+  for (const label of GROUP_LABELS) {
+    const group = spec?.annotations?.[label];
+    if (typeof group === "string" && group !== "") return group;
+  }
+  return id;
+}
+
+export function socketPath(directory: string, parts: { address: string; namespace: string; group: string }): string {
+  const name = `${parts.address}/${parts.namespace}/${parts.group}`.replace(/\/+/g, "/");
+  return `${directory}/${toHex(sha256(encodeUtf8(name)))}`;
+}
+
+/** A listening socket, or null when a living shim has it. What a dead one left is replaced. */
+export function claimSocket(directory: string, path: string): fd.Fd | null {
+  fd.makeDirectories(directory, 0o700);
+  try {
+    return listenUnix(path, 0o600);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EADDRINUSE)
+      throw new Error(`create new shim socket: ${messageOf(thrown)}`, { cause: thrown });
+  }
+  if (isServed(path)) return null;
+  fd.unlinkIfThere(path);
+  return listenUnix(path, 0o600);
+}
+
+export function isServed(path: string): boolean {
+  try {
+    connectUnix(path).close();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,306 @@
+// One task: its first process, the processes executed in it, and the order in which their events go out.
+//
+//     create ▶ /tasks/create   start ▶ /tasks/start   exec ▶ /tasks/exec-added   exec's start ▶ /tasks/exec-started
+//     a process ends ▶ its output is drained ▶ /tasks/exit (the first process's after those of all others)
+//     delete ▶ /tasks/delete
+
+import type { Mount } from "../../api/containerd/gen/types.ts";
+import { Failure, messageOf } from "../../base/errors.ts";
+import { parseJson } from "../../base/json.ts";
+import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
+import { kill } from "../../linux/signal.ts";
+import { Runc, type RuncSettings } from "./call/runc.ts";
+import { CONFIG_LIMIT, KILL_ALL_TIMEOUT } from "./limits.ts";
+import { Lock } from "./lock.ts";
+import { Process, type StdioNames } from "./process.ts";
+import type { Ended } from "./reaper.ts";
+import { mountRootfs, unmountAll } from "./rootfs.ts";
+import { announce } from "./serve/announce.ts";
+import type { Shim } from "./shim.ts";
+import { type IoRequest, ProcessIo } from "./stdio/io.ts";
+
+export interface ContainerSettings {
+  id: string;
+  runc: RuncSettings;
+  rootfs: Mount[];
+  /** Named in the event only. */
+  checkpoint: string;
+  /** The runtime's extra arguments of `create`: --no-pivot, --no-new-keyring. */
+  createFlags: readonly string[];
+  ioUid: number;
+  ioGid: number;
+}
+
+export class Container {
+  readonly id: string;
+  readonly init: Process;
+  readonly execs = new Map<string, Process>();
+  readonly #shim: Shim;
+  readonly #settings: ContainerSettings;
+  readonly #runc: Runc;
+  readonly #lock = new Lock();
+  readonly #specs = new Map<string, string>();
+  #execsGone: (() => void)[] = [];
+
+  constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
+    this.id = settings.id;
+    this.#shim = shim;
+    this.#settings = settings;
+    this.#runc = new Runc(shim.runtime.loop, shim.reaper, settings.runc);
+    this.init = new Process("", stdio);
+  }
+
+  get bundle(): string {
+    return this.#settings.runc.bundle;
+  }
+
+  get rootfs(): string {
+    return `${this.bundle}/rootfs`;
+  }
+
+  /** The process of that exec id; "" is the first one. */
+  process(execId: string): Process {
+    const found = execId === "" ? this.init : this.execs.get(execId);
+    if (found === undefined) throw new Failure("not_found", `process does not exist ${execId}`);
+    return found;
+  }
+
+  cgroup(): null {
+    return null;
+  }
+
+  /** Makes the container; on failure nothing of it is left. */
+  async create(): Promise<void> {
+    const { rootfs, createFlags, checkpoint } = this.#settings;
+    mountRootfs(rootfs, this.rootfs);
+    this.init.beginStart();
+    try {
+      const pidFile = `${this.bundle}/init.pid`;
+      const args = (console: string[]) => [
+        ...["create", "--bundle", this.bundle],
+        ...[...createFlags, "--pid-file", pidFile, ...console, this.id],
+      ];
+      await this.#launch(this.init, { what: "OCI runtime create failed", args, pidFile });
+      announce.create(this.#shim.events, this, { rootfs, checkpoint });
+    } catch (thrown) {
+      unmountAll(this.rootfs);
+      throw thrown;
+    } finally {
+      this.#released(this.init);
+    }
+  }
+
+  start(execId: string): Promise<number> {
+    const process = this.process(execId);
+    if (process !== this.init) return this.#startExec(process);
+    return this.#lock.run(async () => {
+      if (process.status !== "created") throw new Failure("unknown", `cannot start a ${process.status} process`);
+      process.beginStart();
+      try {
+        await this.#runc.run("OCI runtime start failed", ["start", this.id]);
+        process.status = "running";
+        announce.start(this.#shim.events, this);
+      } finally {
+        this.#released(process);
+      }
+      return process.pid;
+    });
+  }
+
+  addExec(execId: string, stdio: StdioNames, spec: string): void {
+    if (this.execs.has(execId)) throw new Failure("already_exists", `id ${execId}`);
+    if (this.init.ended !== null) throw new Failure("failed_precondition", `cannot exec in a stopped container`);
+    this.execs.set(execId, new Process(execId, stdio));
+    this.#specs.set(execId, spec);
+    announce.execAdded(this.#shim.events, this, execId);
+  }
+
+  async kill(execId: string, signal: number, all: boolean): Promise<void> {
+    const process = this.process(execId);
+    if (process.ended !== null) throw new Failure("not_found", "process already finished");
+    if (process === this.init) return this.#lock.run(() => this.#killAll(signal, all));
+    if (process.pid === 0) throw new Failure("failed_precondition", "process not created");
+    if (!kill(process.pid, signal)) throw new Failure("not_found", "process already finished");
+  }
+
+  /** Forgets the process; gives what its exit was. */
+  async delete(execId: string): Promise<{ pid: number; ended: Ended }> {
+    const process = this.process(execId);
+    process.requireStopped();
+    if (process === this.init) await this.#lock.run(() => this.#deleteInit());
+    else if (process.starting) throw new Failure("failed_precondition", "the process is being started");
+    await process.io?.finished();
+    process.io?.close();
+    if (process !== this.init) {
+      this.execs.delete(execId);
+      this.#specs.delete(execId);
+      unlinkIfThere(`${this.bundle}/${execId}.pid`);
+    }
+    return { pid: process.pid, ended: process.ended ?? { code: 0, at: 0n } };
+  }
+
+  pause(): Promise<void> {
+    return this.#freeze("pause", "running", "paused");
+  }
+
+  resume(): Promise<void> {
+    return this.#freeze("resume", "paused", "running");
+  }
+
+  update(resources: string): Promise<void> {
+    return this.#lock.run(async () => {
+      await this.#runc.run("OCI runtime update failed", ["update", "--resources", "-", this.id], resources);
+    });
+  }
+
+  checkpoint(args: readonly string[]): Promise<void> {
+    return this.#lock.run(async () => {
+      await this.#runc.run("OCI runtime checkpoint failed", ["checkpoint", ...args, this.id]);
+    });
+  }
+
+  /** All pids of the container, by the runtime's own account. */
+  async pids(): Promise<number[]> {
+    const text = await this.#runc.run("OCI runtime ps failed", ["ps", "--format", "json", this.id]);
+    return JSON.parse(text) as number[];
+  }
+
+  async #startExec(process: Process): Promise<number> {
+    if (process.pid !== 0 || process.starting) throw new Failure("unknown", `cannot start a ${process.status} process`);
+    const spec = `${this.bundle}/${process.execId}-process.json`;
+    const pidFile = `${this.bundle}/${process.execId}.pid`;
+    process.beginStart();
+    try {
+      writeFile(spec, this.#specs.get(process.execId)!, 0o600);
+      const args = (console: string[]) => [
+        ...["exec", "--process", spec],
+        ...[...console, "--detach", "--pid-file", pidFile, this.id],
+      ];
+      await this.#launch(process, { what: "OCI runtime exec failed", args, pidFile });
+      process.status = "running";
+      announce.execStarted(this.#shim.events, this, process);
+    } catch (thrown) {
+      // The daemon deletes it next; until then it is a process that ended with 255, as the original has it.
+      if (process.pid === 0) process.setEnded({ code: 255, at: this.#shim.runtime.clock.nowNanoseconds() });
+      throw thrown;
+    } finally {
+      unlinkIfThere(spec);
+      this.#released(process);
+    }
+    return process.pid;
+  }
+
+  /** Runs the runtime's command that makes a process, with its streams; the pid it wrote becomes ours to wait for. */
+  async #launch(
+    process: Process,
+    how: { what: string; args: (console: string[]) => string[]; pidFile: string },
+  ): Promise<void> {
+    const { reaper } = this.#shim;
+    const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process));
+    using _early = reaper.holdEarlyExits();
+    try {
+      const console = io.consoleSocket === null ? [] : ["--console-socket", io.consoleSocket];
+      await this.#runc.start(how.what, how.args(console), io.streams);
+      await io.started();
+      process.pid = Number(readText(how.pidFile, 64).trim());
+      process.io = io;
+    } catch (thrown) {
+      io.close();
+      throw thrown;
+    }
+    reaper.expect(process.pid, (ended) => void this.#exited(process, ended));
+  }
+
+  #ioRequest(process: Process): IoRequest {
+    const { ioUid, ioGid } = this.#settings;
+    return {
+      ...process.stdio,
+      containerId: this.id,
+      namespace: this.#shim.namespace,
+      uid: ioUid,
+      gid: ioGid,
+      ownsLog: process === this.init,
+    };
+  }
+
+  /** The start is told; now its exit may be. */
+  #released(process: Process): void {
+    const held = process.endStart();
+    if (held !== null) void this.#exited(process, held);
+    this.#execEnded();
+  }
+
+  async #exited(process: Process, ended: Ended): Promise<void> {
+    if (process.holdExit(ended)) return;
+    if (process === this.init) await this.#othersGone();
+    await process.io?.drain();
+    process.setEnded(ended);
+    announce.exit(this.#shim.events, this, process);
+    this.#execEnded();
+  }
+
+  /** In a shared pid namespace the kernel does not end the rest with the first process: then they are killed here. */
+  async #othersGone(): Promise<void> {
+    const alive = () => [...this.execs.values()].some((exec) => exec.alive);
+    if (this.#sharesPids()) await this.#killAll(9, true).catch(() => {});
+    if (!alive()) return;
+    await new Promise<void>((resolve) => {
+      const timeout = this.#shim.runtime.loop.timer(KILL_ALL_TIMEOUT, resolve);
+      const look = () => {
+        if (alive()) return void this.#execsGone.push(look);
+        timeout[Symbol.dispose]();
+        resolve();
+      };
+      look();
+    });
+  }
+
+  #execEnded(): void {
+    for (const look of this.#execsGone.splice(0)) look();
+  }
+
+  #sharesPids(): boolean {
+    try {
+      const spec = parseJson(readText(`${this.bundle}/config.json`, CONFIG_LIMIT)) as {
+        linux?: { namespaces?: { type: string; path?: string }[] };
+      };
+      const own = spec.linux?.namespaces?.some((one) => one.type === "pid" && (one.path ?? "") === "");
+      return own !== true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #killAll(signal: number, all: boolean): Promise<void> {
+    try {
+      await this.#runc.run("", ["kill", ...(all ? ["--all"] : []), this.id, String(signal)]);
+    } catch (thrown) {
+      const reason = messageOf(thrown).replace(/^: /, "");
+      const finished = ["os: process already finished", "container not running", "no such process"];
+      if (finished.some((words) => reason.toLowerCase().includes(words))) {
+        throw new Failure("not_found", "process already finished", { cause: thrown });
+      }
+      if (reason.includes("does not exist")) throw new Failure("not_found", "no such container", { cause: thrown });
+      throw new Failure("unknown", `unknown error after kill: ${reason}`, { cause: thrown });
+    }
+  }
+
+  async #deleteInit(): Promise<void> {
+    try {
+      await this.#runc.run("failed to delete task", ["delete", this.id]);
+    } catch (thrown) {
+      // A runtime may have removed it already, after a checkpoint for one.
+      if (!messageOf(thrown).includes("does not exist")) throw thrown;
+    }
+    unmountAll(this.rootfs);
+  }
+
+  #freeze(command: "pause" | "resume", from: "running" | "paused", to: "running" | "paused"): Promise<void> {
+    return this.#lock.run(async () => {
+      if (this.init.status !== from) throw new Failure("unknown", `cannot ${command} a ${this.init.status} process`);
+      await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
+      this.init.status = to;
+      announce[to === "paused" ? "paused" : "resumed"](this.#shim.events, this);
+    });
+  }
+}

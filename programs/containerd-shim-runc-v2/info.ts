@@ -1,0 +1,48 @@
+// `-info` and `-v`: what this runtime is, and what it can do beyond the original.
+
+import { RuntimeInfo } from "../../api/containerd/gen/types.ts";
+import { Any } from "../../api/wellknown/gen/any.ts";
+import { encodeUtf8 } from "../../base/bytes.ts";
+import { door } from "../../linux/door.ts";
+import * as fd from "../../linux/fd.ts";
+import { waitChild } from "../../linux/process.ts";
+import { startProgram } from "./call/program.ts";
+import { findProgram } from "./call/runc.ts";
+import { RUNC_OUTPUT_LIMIT, STDIN_LIMIT } from "./limits.ts";
+import { parseOptions, runtimeOf } from "./options.ts";
+
+const VERSION = "0.1.0";
+const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+/** The shim writes json-file logs and serves attach sockets itself when a task's stdio URIs ask for it. */
+const OWN_LOG = ["io.gantry.stdio", "json-file"] as const;
+
+export function versionText(name: string): string {
+  return `${name}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
+}
+
+export function printInfo(): number {
+  const input = fd.readAll(0, STDIN_LIMIT);
+  const options = input.length === 0 ? null : Any.decode(input);
+  const features = runtimeFeatures(runtimeOf(parseOptions(options)));
+  const info = RuntimeInfo.encode({
+    name: "io.containerd.runc.v2",
+    version: { version: VERSION, revision: "gantry" },
+    options,
+    features: features === null ? null : { typeUrl: FEATURES, value: encodeUtf8(features) },
+    annotations: { [OWN_LOG[0]]: OWN_LOG[1] },
+  });
+  fd.writeAll(1, info);
+  return 0;
+}
+
+/** What the runtime says of itself; null for one that knows no such command. */
+function runtimeFeatures(command: string): string | null {
+  const output = fd.pipe();
+  const path = findProgram(command);
+  const descriptors = [null, output.write.number, null];
+  const pid = startProgram({ path, args: ["features"], env: door().env, descriptors, tied: true });
+  output.write.close();
+  const text = door().decode(fd.readAll(output.read.number, RUNC_OUTPUT_LIMIT));
+  output.read.close();
+  return waitChild(pid)?.code === 0 ? text : null;
+}

@@ -1,0 +1,48 @@
+// Every bound of the shim, with its unit.
+
+/** Bytes moved from one descriptor at a time before others get their turn. */
+export const COPY_CHUNK = 32 << 10;
+/** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */
+export const STDIN_LIMIT = 1 << 20;
+/** Bytes of config.json, of runc's log and of its output. */
+export const CONFIG_LIMIT = 16 << 20;
+export const RUNC_OUTPUT_LIMIT = 1 << 20;
+/** Milliseconds to wait for a client to open its end of an output FIFO. */
+export const FIFO_OPEN_TIMEOUT = 10_000;
+/** Milliseconds between two attempts to open one. */
+export const FIFO_OPEN_INTERVAL = 5;
+/** Milliseconds for a logging program to say that it is ready, and to end once it was asked to. */
+export const LOGGER_START_TIMEOUT = 10_000;
+export const LOGGER_END_TIMEOUT = 12_000;
+/** Milliseconds for the runtime to send the terminal after it connected. */
+export const CONSOLE_TIMEOUT = 10_000;
+/** Milliseconds that the rest of an ended process's output may take to reach its log or its reader. */
+export const DRAIN_TIMEOUT = 2_000;
+/** Bytes read of an ended process's output in that time: a pipe holds at most 1 MiB unprivileged. */
+export const DRAIN_LIMIT = 4 << 20;
+/** Events waiting for the daemon; beyond it the oldest is dropped and counted. */
+export const EVENT_QUEUE_LIMIT = 2048;
+/** Milliseconds of one attempt to hand an event over, and between attempts (doubling); refusals after which an event
+ *  is given up. */
+export const EVENT_TIMEOUT = 5_000;
+export const EVENT_ATTEMPTS = 5;
+export const EVENT_RETRY_FIRST = 50;
+export const EVENT_RETRY_LAST = 2_000;
+/** Milliseconds that the end of the shim waits for its last events and answers. */
+export const SHUTDOWN_TIMEOUT = 3_000;
+/** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
+export const EARLY_EXIT_LIMIT = 4096;
+/** Docker's json-file: bytes of one part of a long line. */
+export const LOG_PART = 16 << 10;
+export const LOG_SIZE_DEFAULT = 20 << 20;
+export const LOG_FILES_DEFAULT = 5;
+/** Attach socket: clients at a time, payload of one frame, and bytes queued for one client. */
+export const ATTACH_CLIENT_LIMIT = 64;
+export const ATTACH_FRAME_LIMIT = 64 << 10;
+export const ATTACH_QUEUE_LIMIT = 1 << 20;
+/** Milliseconds without any progress after which a client with a full queue is cut. */
+export const ATTACH_STALL_TIMEOUT = 2_000;
+/** Bytes of one line of the shim's own log. */
+export const LOG_LINE_LIMIT = 4 << 10;
+/** Milliseconds that a first process's exit waits for the exits of the others. */
+export const KILL_ALL_TIMEOUT = 10_000;

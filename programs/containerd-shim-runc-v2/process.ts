@@ -1,0 +1,83 @@
+// One process of a task: its first one (init.ts) or one that was executed in it (exec.ts).
+//
+//     created ──start──▶ running ──pause──▶ paused ──resume──▶ running
+//        └──────────────────┴── exit: output drained, status kept, waiters told, event out ──▶ stopped ──delete──▶ gone
+
+import { Failure } from "../../base/errors.ts";
+import type { Ended } from "./reaper.ts";
+import type { ProcessIo } from "./stdio/io.ts";
+
+/** containerd.v1.types.Status */
+export const STATUS = { created: 1, running: 2, stopped: 3, paused: 4 } as const;
+export type Status = keyof typeof STATUS;
+
+export interface StdioNames {
+  stdin: string;
+  stdout: string;
+  stderr: string;
+  terminal: boolean;
+}
+
+export class Process {
+  /** "" for the first process. */
+  readonly execId: string;
+  readonly stdio: StdioNames;
+  pid = 0;
+  status: Status = "created";
+  io: ProcessIo | null = null;
+  ended: Ended | null = null;
+  #waiting: ((ended: Ended) => void)[] = [];
+  /** While a start is under way its exit waits, so that the start is told first. */
+  #starting = false;
+  #held: Ended | null = null;
+
+  constructor(execId: string, stdio: StdioNames) {
+    this.execId = execId;
+    this.stdio = stdio;
+  }
+
+  get starting(): boolean {
+    return this.#starting;
+  }
+
+  /** Whether it runs or is about to. */
+  get alive(): boolean {
+    return this.#starting || (this.pid !== 0 && this.ended === null);
+  }
+
+  wait(): Promise<Ended> {
+    if (this.ended !== null) return Promise.resolve(this.ended);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  beginStart(): void {
+    this.#starting = true;
+  }
+
+  /** The exit that came meanwhile, or null. */
+  endStart(): Ended | null {
+    const held = this.#held;
+    this.#starting = false;
+    this.#held = null;
+    return held;
+  }
+
+  /** True: the exit must wait for the start. */
+  holdExit(ended: Ended): boolean {
+    if (this.#starting) this.#held = ended;
+    return this.#starting;
+  }
+
+  /** The exit is official. */
+  setEnded(ended: Ended): void {
+    this.ended = ended;
+    this.status = "stopped";
+    for (const resolve of this.#waiting.splice(0)) resolve(ended);
+  }
+
+  requireStopped(): void {
+    if (this.status === "running" || this.status === "paused") {
+      throw new Failure("unknown", `cannot delete a ${this.status} process`);
+    }
+  }
+}

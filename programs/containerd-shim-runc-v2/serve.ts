@@ -1,0 +1,113 @@
+// The serving shim: everything it needs is made here, once, then it waits for requests, children and bytes.
+//
+//     start ──fork──▶ serve ──▶ … ──▶ Shutdown (or SIGTERM) ──▶ last events and answers out ──▶ socket removed, exit 0
+
+import type { Connection } from "../../base/runtime.ts";
+import type { Door } from "../../linux/door.ts";
+import { Fd, unlinkIfThere } from "../../linux/fd.ts";
+import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
+import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
+import { listenUnix } from "../../linux/socket.ts";
+import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
+import { SocketListener } from "../../runtime/quickjs/stream.ts";
+import { TtrpcServer } from "../../wire/ttrpc/server.ts";
+import { socketDirectory } from "./address.ts";
+import { Publisher } from "./call/events.ts";
+import type { CommandLine } from "./command-line.ts";
+import type { Container } from "./container.ts";
+import { SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { Log } from "./log.ts";
+import { Reaper } from "./reaper.ts";
+import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
+import type { Shim } from "./shim.ts";
+
+export interface Inherited {
+  socket: Fd;
+  path: string;
+  directory: string;
+  ttrpcAddress: string;
+}
+
+/** The descriptor that a caller passes a listening socket in, when there is no -socket. */
+const GIVEN_SOCKET = 3;
+
+/** `inherited` is null when this process was started to serve (by hand), not forked by `start`. */
+export function serve(given: Door, command: CommandLine, inherited: Inherited | null): undefined {
+  start(given, (runtime) => {
+    const own = inherited ?? ownSocket(runtime, command);
+    return run(runtime, command, own);
+  });
+  return undefined;
+}
+
+function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
+  const path = command.socket.replace(/^unix:\/\//, "");
+  const socket = path === "" ? new Fd(GIVEN_SOCKET) : listenUnix(path, 0o600);
+  const ttrpcAddress = runtime.env["TTRPC_ADDRESS"] ?? "";
+  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress };
+}
+
+function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited): Promise<number> {
+  setName("containerd-shim");
+  setChildSubreaper();
+  setDisposition(SIGPIPE, "ignore");
+  const log = Log.open("log", command.debug);
+  const reaper = new Reaper(runtime.loop);
+  const events = new Publisher(
+    { runtime, reaper, log },
+    {
+      namespace: command.namespace,
+      ttrpcAddress: own.ttrpcAddress,
+      grpcAddress: command.address,
+      publishBinary: command.publishBinary,
+    },
+  );
+  const server = new TtrpcServer(runtime.clock);
+  const listener = new SocketListener(runtime.loop, own.socket, true);
+  return new Promise((resolve) => {
+    let ending = false;
+    const shutdown = () => {
+      if (ending) return;
+      ending = true;
+      listener.close();
+      if (own.path !== "") unlinkIfThere(own.path);
+      void lastWords(runtime, events).then(() => {
+        server.close();
+        resolve(0);
+      });
+    };
+    const shim: Shim = {
+      runtime,
+      namespace: command.namespace,
+      reaper,
+      events,
+      log,
+      ioParts: { runtime, reaper, log, socketDirectory: own.directory },
+      containers: new Map<string, Container>(),
+      shutdown,
+    };
+    server.register(TaskV2, taskHandlers(shim));
+    server.register(TaskV3, taskHandlers(shim));
+    for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
+    void server.serve(listener, isOurs);
+  });
+}
+
+/** Only root, or who the shim itself is. */
+function isOurs(connection: Connection): boolean {
+  const { peer } = connection;
+  return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
+}
+
+/** The events that wait, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
+  await new Promise<void>((resolve) => {
+    runtime.clock.timer(SHUTDOWN_TIMEOUT, resolve);
+    void events.drained().then(resolve);
+  });
+  await runtime.clock.sleep(ANSWER_PAUSE);
+  events.close();
+}
+
+/** Milliseconds: an answer is written at once unless the daemon is not reading. */
+const ANSWER_PAUSE = 5;

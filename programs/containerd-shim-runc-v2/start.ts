@@ -1,0 +1,121 @@
+// `start`: makes the socket, forks the process that serves it, and answers with its address.
+//
+//     stdin   nothing, an Any of runtime options (daemons up to 2.2), or BootstrapParams (from 2.3)
+//     stdout  "unix:///…" for a daemon that knows nothing newer, {"version":…} where it names MAX_SHIM_VERSION, or
+//             BootstrapResult where BootstrapParams came
+//
+// The child is a plain fork: this same image goes on, in a session of its own, with nothing of the caller's open.
+
+import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { Any } from "../../api/wellknown/gen/any.ts";
+import { encodeUtf8 } from "../../base/bytes.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { Door } from "../../linux/door.ts";
+import * as fd from "../../linux/fd.ts";
+import { fork, newSession, parentId } from "../../linux/process.ts";
+import { claimSocket, groupOf, socketDirectory, socketPath } from "./address.ts";
+import type { CommandLine } from "./command-line.ts";
+import { STDIN_LIMIT } from "./limits.ts";
+import { parseOptions } from "./options.ts";
+import { serve } from "./serve.ts";
+import { joinCgroup } from "./shim-cgroup.ts";
+
+const OOM_SCORE_MAX = 1000;
+const VERSION = 3;
+
+export function startShim(given: Door, command: CommandLine): number | undefined {
+  const env = environment(given);
+  const input = fd.readAll(0, STDIN_LIMIT);
+  const bootstrap = parseBootstrap(input, command);
+  const bundle = fd.workingDirectory();
+  const { namespace, id } = command;
+  const address = bootstrap?.containerdGrpcAddress || command.address;
+  const directory = socketDirectory(env, bootstrap?.socketDir ?? null);
+  const path = socketPath(directory, { address, namespace, group: groupOf(bundle, id) });
+  const answer = answerOf(bootstrap !== null, env, `unix://${path}`);
+  const socket = claimSocket(directory, path);
+  if (socket === null) {
+    keepAddress(path);
+    fd.writeAll(1, answer);
+    return 0;
+  }
+  let child: number;
+  try {
+    const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
+    const options = bootstrap === null ? legacyOptions(input) : null;
+    const score = oomScore();
+    child = fork();
+    if (child === 0) {
+      detach(given, score);
+      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress });
+    }
+    if (options !== null) joinCgroup(options.shimCgroup, child);
+    keepAddress(path);
+  } catch (thrown) {
+    fd.unlinkIfThere(path);
+    throw thrown;
+  }
+  fd.writeAll(1, answer);
+  return 0;
+}
+
+/** An Any parses as BootstrapParams, too: only one that names this very task is one. */
+function parseBootstrap(input: Uint8Array, command: CommandLine): BootstrapParams | null {
+  if (input.length === 0) return null;
+  try {
+    const params = BootstrapParams.decode(input);
+    return params.instanceId === command.id && params.namespace === command.namespace ? params : null;
+  } catch {
+    return null;
+  }
+}
+
+function legacyOptions(input: Uint8Array) {
+  try {
+    return input.length === 0 ? null : parseOptions(Any.decode(input));
+  } catch (thrown) {
+    throw new Error(`unmarshal options: ${messageOf(thrown)}`, { cause: thrown });
+  }
+}
+
+function answerOf(bootstrapped: boolean, env: Readonly<Record<string, string>>, address: string): Uint8Array {
+  if (bootstrapped) {
+    return BootstrapResult.encode({ version: VERSION, address, protocol: "ttrpc", capabilities: [], metadata: {} });
+  }
+  const known = Number(env["MAX_SHIM_VERSION"] ?? 0);
+  if (!(known >= 2)) return encodeUtf8(address);
+  return encodeUtf8(JSON.stringify({ version: Math.min(known, VERSION), address, protocol: "ttrpc" }));
+}
+
+/** Daemons up to 1.6 read the address back from the bundle; the later ones keep their own record. */
+function keepAddress(path: string): void {
+  fd.replaceFile("address", `unix://${path}`, 0o600);
+}
+
+/** One worse than the daemon's, so that the daemon is not killed for what a container's shim holds. */
+function oomScore(): number {
+  const text = fd.readTextIfThere(`/proc/${parentId()}/oom_score_adj`, 64) ?? "0";
+  return Math.min(Number(text.trim()) + 1, OOM_SCORE_MAX);
+}
+
+function detach(given: Door, score: number): void {
+  newSession();
+  given.title(given.args.filter((_, at) => at < given.args.length - 1).join(" "));
+  const nothing = fd.open("/dev/null", fd.O_RDWR);
+  for (const standard of [0, 1, 2]) fd.duplicateTo(nothing.number, standard);
+  nothing.close();
+  try {
+    fd.writeFile("/proc/self/oom_score_adj", String(score));
+  } catch {
+    // Not every machine lets it; the original's shim goes on, too.
+  }
+}
+
+export function environment(given: Door): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const entry of given.env) {
+    const at = entry.indexOf("=");
+    if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1);
+  }
+  return env;
+}

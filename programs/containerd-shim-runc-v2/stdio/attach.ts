@@ -1,0 +1,115 @@
+// The attach socket: clients that watch a container's output beside its log, and feed its stdin. Frames both ways are
+// [type, 0, 0, 0, length as u32 big-endian] and at most ATTACH_FRAME_LIMIT bytes.
+//
+//     client ──▶ shim   0 bytes of stdin · 4 stdin is at its end · 8 subscribe (one byte: 1 stdout, 2 stderr)
+//     shim ──▶ client   9 subscribed · 1 stdout · 2 stderr · 3 the text of an error; end of stream after the last byte
+//
+// A client may slow its container for a moment, never hold it: what it does not read is queued up to
+// ATTACH_QUEUE_LIMIT, then the container's stream waits, and after ATTACH_STALL_TIMEOUT without any progress the
+// client is cut.
+
+import { door } from "../../../linux/door.ts";
+import { EPOLLIN } from "../../../linux/epoll.ts";
+import * as fd from "../../../linux/fd.ts";
+import { effectiveUser } from "../../../linux/process.ts";
+import { accept, listenUnix, peerCredentials, UNIX_PATH_LIMIT } from "../../../linux/socket.ts";
+import type { Loop } from "../../../runtime/quickjs/loop.ts";
+import { ATTACH_CLIENT_LIMIT } from "../limits.ts";
+import { AttachClient } from "./attach-client.ts";
+import { FRAME_STDERR, FRAME_STDOUT, writeHeader } from "./attach-frames.ts";
+import type { StreamName } from "./jsonfile.ts";
+import { CHUNK_ROOM } from "./pump.ts";
+import type { StdinWriter } from "./stdin.ts";
+
+export interface AttachSettings {
+  path: string;
+  /** Null when the container has no stdin. */
+  stdin: StdinWriter | null;
+  /** Called when a full client made room or went. */
+  progress: () => void;
+  warn: (sentence: string) => void;
+}
+
+export class AttachServer {
+  readonly #loop: Loop;
+  readonly #settings: AttachSettings;
+  readonly #listener: fd.Fd;
+  readonly #clients = new Set<AttachClient>();
+  readonly #open: Record<StreamName, boolean>;
+  #listening = true;
+
+  /** Listens at the path (replacing what a dead shim left there), mode 0600. `streams`: those that will end. */
+  constructor(loop: Loop, settings: AttachSettings, streams: readonly StreamName[]) {
+    this.#loop = loop;
+    this.#settings = settings;
+    this.#open = { stdout: streams.includes("stdout"), stderr: streams.includes("stderr") };
+    this.#listener = listenAt(settings.path);
+    loop.watch(this.#listener.number, EPOLLIN, () => this.#accept());
+  }
+
+  /** Sends a chunk, which has room for the frame's header in front of it. False: a client is full. */
+  write(stream: StreamName, chunk: Uint8Array): boolean {
+    if (this.#clients.size === 0) return true;
+    const frame = new Uint8Array(chunk.buffer, chunk.byteOffset - CHUNK_ROOM, CHUNK_ROOM + chunk.length);
+    writeHeader(frame, stream === "stdout" ? FRAME_STDOUT : FRAME_STDERR, chunk.length);
+    let room = true;
+    for (const client of [...this.#clients]) {
+      if (client.wants(stream)) room = client.send(frame) && room;
+    }
+    return room;
+  }
+
+  /** Whether some client's queue is full. */
+  get full(): boolean {
+    for (const client of this.#clients) if (client.full) return true;
+    return false;
+  }
+
+  /** One stream is at its end; after the last one the clients get theirs. */
+  end(stream: StreamName): void {
+    this.#open[stream] = false;
+    if (this.#open.stdout || this.#open.stderr) return;
+    for (const client of [...this.#clients]) client.finish();
+  }
+
+  /** No new clients; those that are there get what is queued for them, within a bounded time. */
+  close(): void {
+    if (!this.#listening) return;
+    this.#listening = false;
+    this.#loop.unwatch(this.#listener.number);
+    this.#listener.close();
+    fd.unlinkIfThere(this.#settings.path);
+    for (const client of [...this.#clients]) client.finish();
+  }
+
+  #accept(): void {
+    const connection = accept(this.#listener.number);
+    if (connection === null) return;
+    const uid = peerCredentials(connection.number).uid;
+    if ((uid !== 0 && uid !== effectiveUser()) || this.#clients.size >= ATTACH_CLIENT_LIMIT) {
+      connection.close();
+      return;
+    }
+    const { stdin, warn, progress } = this.#settings;
+    const client = new AttachClient(this.#loop, connection, {
+      stdin,
+      warn,
+      ended: () => !this.#open.stdout && !this.#open.stderr,
+      progress,
+      gone: () => {
+        this.#clients.delete(client);
+        progress();
+      },
+    });
+    this.#clients.add(client);
+  }
+}
+
+/** A path longer than an address may be is reached through its directory's descriptor. */
+function listenAt(path: string): fd.Fd {
+  fd.unlinkIfThere(path);
+  if (door().encode(path).length <= UNIX_PATH_LIMIT) return listenUnix(path, 0o600);
+  const slash = path.lastIndexOf("/");
+  using directory = fd.open(path.slice(0, slash), fd.O_PATH | fd.O_DIRECTORY);
+  return listenUnix(`/proc/self/fd/${directory.number}${path.slice(slash)}`, 0o600);
+}

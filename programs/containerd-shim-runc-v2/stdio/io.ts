@@ -1,0 +1,252 @@
+// The streams of one process: what its runtime call is given as 0, 1 and 2, and where the bytes go from there.
+//
+//     openIo ──▶ [runtime call: the process inherits `streams`] ──▶ started ──▶ … drain … ──▶ close
+//                                       └─ failed ──▶ close
+//
+// Kinds, from the URIs of the request: FIFO or appended file (also file://), binary:// (a logging program reads the
+// pipes itself), json-file:// (the shim writes the log, for the first process of a task), nothing. With a terminal the
+// process's three streams are one pseudo-terminal, whose master comes from the runtime.
+
+import { Failure } from "../../../base/errors.ts";
+import { door } from "../../../linux/door.ts";
+import { must } from "../../../linux/errno.ts";
+import * as fd from "../../../linux/fd.ts";
+import { SYS_fchown } from "../../../linux/numbers.ts";
+import type { QuickJsRuntime } from "../../../runtime/quickjs/runtime.ts";
+import type { RuncStreams } from "../call/runc.ts";
+import { DRAIN_TIMEOUT } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Reaper } from "../reaper.ts";
+import { startLogger } from "./binary.ts";
+import { openOutput, openStdin } from "./fifo.ts";
+import { type JsonFileOutput, openJsonFile } from "./json-output.ts";
+import { Pump, type Sink } from "./pump.ts";
+import { FdSink } from "./sinks.ts";
+import { StdinWriter } from "./stdin.ts";
+import { Console } from "./terminal.ts";
+
+export interface IoRequest {
+  containerId: string;
+  namespace: string;
+  stdin: string;
+  stdout: string;
+  stderr: string;
+  terminal: boolean;
+  /** Owner of the pipes, so that a process of a user namespace may open /dev/stdout again. */
+  uid: number;
+  gid: number;
+  /** Whether the shim may write the log itself. */
+  ownsLog: boolean;
+}
+
+export interface IoParts {
+  runtime: QuickJsRuntime;
+  reaper: Reaper;
+  log: Log;
+  /** Directory for the sockets of terminals, 0700. */
+  socketDirectory: string;
+}
+
+const JSON_FILE = "json-file://";
+const BINARY = "binary://";
+const ATTACH = "attach://";
+
+export class ProcessIo {
+  readonly streams: RuncStreams = { stdin: null, stdout: null, stderr: null };
+  readonly #parts: IoParts;
+  readonly #request: IoRequest;
+  /** The process's ends of the pipes, closed when it has them. */
+  readonly #given: fd.Fd[] = [];
+  readonly #pumps: Pump[] = [];
+  #waiting: (() => void)[] = [];
+  #console: Console | null = null;
+  #stdin: StdinWriter | null = null;
+  /** The shim's hold of the client's stdin FIFO, until CloseIO. */
+  #stdinHold: fd.Fd | null = null;
+  #stdinPump: Pump | null = null;
+  #output: JsonFileOutput | null = null;
+  #closeLogger: (() => void) | null = null;
+  #closed = false;
+
+  private constructor(parts: IoParts, request: IoRequest) {
+    this.#parts = parts;
+    this.#request = request;
+  }
+
+  /** Waits for clients to open their ends of FIFOs. */
+  static async open(parts: IoParts, request: IoRequest): Promise<ProcessIo> {
+    const io = new ProcessIo(parts, request);
+    try {
+      if (request.terminal) io.#console = new Console(parts.runtime.loop, parts.socketDirectory);
+      else await io.#openPipes();
+      return io;
+    } catch (thrown) {
+      io.close();
+      throw thrown;
+    }
+  }
+
+  /** For the runtime's --console-socket; null without a terminal. */
+  get consoleSocket(): string | null {
+    return this.#console?.socketPath ?? null;
+  }
+
+  /** The runtime has made the process. */
+  async started(): Promise<void> {
+    for (const end of this.#given.splice(0)) end.close();
+    if (this.#console !== null) await this.#openTerminal(this.#console);
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#console?.resize({ columns, rows });
+  }
+
+  /** CloseIO: the shim no longer holds stdin open; what is on its way still arrives. */
+  closeStdin(): void {
+    this.#stdinHold?.close();
+    this.#stdinHold = null;
+    if (this.#request.stdin.startsWith(ATTACH)) this.#stdin?.close();
+  }
+
+  /** After the process's end: what it wrote reaches its log. Bounded: another process may still hold the pipe. */
+  async drain(): Promise<void> {
+    if (this.#output === null) return;
+    await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.drain())));
+  }
+
+  /** Before it is forgotten: its streams came to their end, or the time for it is over. */
+  async finished(): Promise<void> {
+    await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.ended())));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const end of this.#given.splice(0)) end.close();
+    this.#stdinHold?.close();
+    this.#stdinPump?.close();
+    this.#stdin?.destroy();
+    for (const pump of this.#pumps) pump.close();
+    this.#console?.close();
+    this.#output?.close();
+    this.#closeLogger?.();
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #bounded(work: Promise<unknown>): Promise<void> {
+    return new Promise((resolve) => {
+      const timeout = this.#parts.runtime.loop.timer(DRAIN_TIMEOUT, resolve);
+      void work.then(() => {
+        timeout[Symbol.dispose]();
+        resolve();
+      });
+    });
+  }
+
+  async #openPipes(): Promise<void> {
+    const { stdin, stdout, stderr } = this.#request;
+    if (stdout.startsWith(JSON_FILE)) this.#openLog(stdout, stderr);
+    else if (stdout.startsWith(BINARY)) await this.#openLogger(stdout);
+    else {
+      if (stdout !== "") await this.#openOutput(stdout, "stdout");
+      if (stderr !== "") await this.#openOutput(stderr, "stderr");
+    }
+    if (stdin !== "" && !stdin.startsWith(ATTACH)) this.#feedStdin(stdin, this.#stdinPipe());
+  }
+
+  /** The shim's own log, with the attach socket beside it. */
+  #openLog(stdout: string, stderr: string): void {
+    this.#output = this.#jsonFile(stdout, stderr);
+    if (this.#request.stdin !== "") this.#output.listen(this.#stdinPipe());
+    else this.#output.listen(null);
+    for (const stream of ["stdout", "stderr"] as const) this.#read(this.#outputPipe(stream), this.#output.sink(stream));
+  }
+
+  #jsonFile(stdout: string, stderr: string): JsonFileOutput {
+    const { ownsLog, stdin, terminal } = this.#request;
+    if (!ownsLog) throw new Failure("invalid_argument", "json-file streams are for the first process of a task");
+    if (stderr !== stdout && !(terminal && stderr === "")) {
+      throw new Failure("invalid_argument", "stdout and stderr of a json-file task name the same log");
+    }
+    if (stdin !== "" && !stdin.startsWith(ATTACH)) {
+      throw new Failure("invalid_argument", "the stdin of a json-file task is attach:// or nothing");
+    }
+    const { runtime, log } = this.#parts;
+    const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
+    return openJsonFile(runtime.loop, stdout, { terminal, warn });
+  }
+
+  async #openLogger(uri: string): Promise<void> {
+    const logger = await startLogger(this.#parts, uri, this.#request);
+    this.#given.push(logger.stdout, logger.stderr);
+    this.streams.stdout = logger.stdout.number;
+    this.streams.stderr = logger.stderr.number;
+    this.#closeLogger = logger.close;
+  }
+
+  async #openOutput(uri: string, stream: "stdout" | "stderr"): Promise<void> {
+    const target = await openOutput(this.#parts.runtime, uri);
+    this.#read(this.#outputPipe(stream), new FdSink(this.#parts.runtime.loop, target));
+  }
+
+  #read(source: fd.Fd, sink: Sink): void {
+    this.#pumps.push(new Pump(this.#parts.runtime.loop, source, sink));
+  }
+
+  #outputPipe(stream: "stdout" | "stderr"): fd.Fd {
+    const ends = fd.pipe();
+    this.#give(ends.write);
+    this.streams[stream] = ends.write.number;
+    fd.setNonBlocking(ends.read.number, true);
+    return ends.read;
+  }
+
+  #stdinPipe(): StdinWriter {
+    const ends = fd.pipe();
+    this.#give(ends.read);
+    this.streams.stdin = ends.read.number;
+    fd.setNonBlocking(ends.write.number, true);
+    this.#stdin = new StdinWriter(this.#parts.runtime.loop, ends.write, false);
+    return this.#stdin;
+  }
+
+  #give(end: fd.Fd): void {
+    this.#given.push(end);
+    const { uid, gid } = this.#request;
+    if (uid !== 0 || gid !== 0) {
+      must("fchown", "pipe", door().syscall(SYS_fchown, end.number, uid, gid));
+    }
+  }
+
+  /** From the client's FIFO to the process; both this end and the client's must close before the process sees the end. */
+  #feedStdin(path: string, writer: StdinWriter): void {
+    const { source, hold } = openStdin(path);
+    this.#stdinHold = hold;
+    const sink: Sink = {
+      resume: () => {},
+      write: (chunk) => {
+        if (writer.write(chunk)) return true;
+        writer.whenEmpty(() => sink.resume());
+        return false;
+      },
+      end: () => writer.close(),
+    };
+    this.#stdinPump = new Pump(this.#parts.runtime.loop, source, sink);
+  }
+
+  async #openTerminal(console: Console): Promise<void> {
+    const { loop } = this.#parts.runtime;
+    const { stdin, stdout, stderr } = this.#request;
+    const { output, input } = await console.receive();
+    this.#stdin = new StdinWriter(loop, input, true);
+    if (stdout.startsWith(JSON_FILE)) {
+      this.#output = this.#jsonFile(stdout, stderr);
+      this.#output.listen(stdin === "" ? null : this.#stdin);
+      this.#read(output, this.#output.sink("stdout"));
+      return;
+    }
+    if (stdin !== "" && !stdin.startsWith(ATTACH)) this.#feedStdin(stdin, this.#stdin);
+    const target = stdout === "" ? fd.open("/dev/null", fd.O_WRONLY) : await openOutput(this.#parts.runtime, stdout);
+    this.#read(output, new FdSink(loop, target));
+  }
+}

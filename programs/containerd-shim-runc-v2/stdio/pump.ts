@@ -1,0 +1,111 @@
+// Moving bytes from a descriptor to a sink, one bounded chunk per turn of the loop, so that one busy container never
+// keeps requests or other streams waiting. A sink that is full stops its source; nothing is buffered here.
+//
+//     descriptor ──readable──▶ read one chunk ──▶ sink.write ── true ──▶ wait for more
+//                                                    └─ false ──▶ stopped ──resume()──▶ wait for more
+//     end of file, or EIO of a terminal whose other side is closed ──▶ sink.end()
+
+import { EPOLLIN } from "../../../linux/epoll.ts";
+import type { Fd } from "../../../linux/fd.ts";
+import { read } from "../../../linux/fd.ts";
+import type { Loop } from "../../../runtime/quickjs/loop.ts";
+import { COPY_CHUNK, DRAIN_LIMIT } from "../limits.ts";
+
+/** Bytes that a chunk has in front of it in its buffer, for whoever wants to put a header there. */
+export const CHUNK_ROOM = 8;
+
+export interface Sink {
+  /** Takes the whole chunk (valid only during the call). False: stop reading until `resume` is called. */
+  write(chunk: Uint8Array): boolean;
+  /** Nothing more will come. Called once. */
+  end(): void;
+  /** Set by the source. */
+  resume: () => void;
+}
+
+let shared: Uint8Array | null = null;
+
+export class Pump {
+  readonly #loop: Loop;
+  readonly #source: Fd;
+  readonly #sink: Sink;
+  #ended: (() => void)[] = [];
+  #state: "reading" | "stopped" | "ended" = "reading";
+  #resumed: (() => void) | null = null;
+
+  /** Owns the (non-blocking) descriptor and the sink's end. */
+  constructor(loop: Loop, source: Fd, sink: Sink) {
+    this.#loop = loop;
+    this.#source = source;
+    this.#sink = sink;
+    sink.resume = () => this.#resume();
+    this.#watch();
+  }
+
+  /** Resolves at the end of the source. */
+  ended(): Promise<void> {
+    if (this.#state === "ended") return Promise.resolve();
+    return new Promise((resolve) => this.#ended.push(resolve));
+  }
+
+  /** Reads what is there now, until nothing is left; waits where the sink asks to. */
+  async drain(): Promise<void> {
+    for (let total = 0; total < DRAIN_LIMIT && this.#state !== "ended"; ) {
+      if (this.#state === "stopped") {
+        await new Promise<void>((resolve) => {
+          this.#resumed = resolve;
+        });
+        continue;
+      }
+      const got = this.#step();
+      if (got === null) return;
+      total += got;
+    }
+  }
+
+  /** Ends now, whatever is left unread. */
+  close(): void {
+    if (this.#state === "ended") return;
+    if (this.#state === "reading") this.#loop.unwatch(this.#source.number);
+    this.#state = "ended";
+    this.#source.close();
+    this.#sink.end();
+    this.#wake();
+    for (const resolve of this.#ended.splice(0)) resolve();
+  }
+
+  #watch(): void {
+    this.#loop.watch(this.#source.number, EPOLLIN, () => void this.#step());
+  }
+
+  /** One chunk; null when nothing is there now. */
+  #step(): number | null {
+    shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
+    let got: number | null = 0;
+    try {
+      got = read(this.#source.number, shared.subarray(CHUNK_ROOM));
+    } catch {
+      // EIO: the last process left the terminal. Any other failure of a pipe cannot be helped either.
+    }
+    if (got === null) return null;
+    if (got === 0) this.close();
+    else if (!this.#sink.write(shared.subarray(CHUNK_ROOM, CHUNK_ROOM + got)) && this.#state === "reading") {
+      this.#state = "stopped";
+      this.#loop.unwatch(this.#source.number);
+    }
+    return got;
+  }
+
+  #resume(): void {
+    if (this.#state !== "stopped") return;
+    this.#state = "reading";
+    this.#watch();
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#resumed;
+    this.#resumed = null;
+    waiting?.();
+  }
+}

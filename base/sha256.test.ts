@@ -1,4 +1,4 @@
-// sha256 beside OpenSSL.
+// The plain implementation beside OpenSSL's.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

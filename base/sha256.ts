@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4) in plain TypeScript, for the engine without a crypto library: short texts such as a socket's
-// name. Node's programs use node:crypto.
+// SHA-256 (FIPS 180-4) in plain TypeScript, for the engine without a crypto library: short texts such as the name of a
+// socket. Node's programs use node:crypto.
 
 import type { Bytes } from "./bytes.ts";
 

@@ -324,3 +324,8 @@ export function workingDirectory(): string {
 export function changeDirectory(path: string): void {
   must("chdir", path, door().syscall(nr.SYS_chdir, path));
 }
+
+/** Closes all descriptors from `first` to `last` (kernel 5.9); an empty range is allowed. */
+export function closeRange(first: number, last: number): void {
+  if (first <= last) must("close_range", `${first} ${last}`, door().syscall(nr.SYS_close_range, first, last, 0));
+}

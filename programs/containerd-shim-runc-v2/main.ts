@@ -1,5 +1,4 @@
-// containerd-shim-runc-v2: the process between the daemon and a container's first process. Its README draws the
-// dialogue.
+// containerd-shim-runc-v2: the process between the daemon and a container's first process (see README.md).
 //
 //     daemon ──▶ shim start ──fork──▶ shim (serves, start.ts ▸ serve.ts) ──▶ runc ──▶ process
 //                    └─▶ prints the socket's address and ends

@@ -22,6 +22,7 @@ import { joinCgroup } from "./shim-cgroup.ts";
 
 const OOM_SCORE_MAX = 1000;
 const VERSION = 3;
+const DESCRIPTOR_MAX = 0x7fff_ffff;
 
 export function startShim(given: Door, command: CommandLine): number | undefined {
   const env = environment(given);
@@ -46,7 +47,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     const score = oomScore();
     child = fork();
     if (child === 0) {
-      detach(given, score);
+      detach(given, score, socket.number);
       return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress });
     }
     if (options !== null) joinCgroup(options.shimCgroup, child);
@@ -98,8 +99,11 @@ function oomScore(): number {
   return Math.min(Number(text.trim()) + 1, OOM_SCORE_MAX);
 }
 
-function detach(given: Door, score: number): void {
+function detach(given: Door, score: number, socket: number): void {
   newSession();
+  // Whatever the caller left open: a pipe held here would keep its reader waiting for ever.
+  fd.closeRange(3, socket - 1);
+  fd.closeRange(socket + 1, DESCRIPTOR_MAX);
   given.title(given.args.filter((_, at) => at < given.args.length - 1).join(" "));
   const nothing = fd.open("/dev/null", fd.O_RDWR);
   for (const standard of [0, 1, 2]) fd.duplicateTo(nothing.number, standard);

@@ -87,10 +87,7 @@ export class AttachClient {
   #watchdog(): Disposable {
     return this.#loop.timer(ATTACH_STALL_TIMEOUT, () => {
       this.#stall = null;
-      if (this.#state === "finishing") {
-        this.#close();
-        return;
-      }
+      if (this.#state === "finishing") return this.#close();
       if (this.full) this.#cut("the client did not read for too long");
       else this.#stall = this.#watchdog();
     });

@@ -4,9 +4,8 @@
 //     client ──▶ shim   0 bytes of stdin · 4 stdin is at its end · 8 subscribe (one byte: 1 stdout, 2 stderr)
 //     shim ──▶ client   9 subscribed · 1 stdout · 2 stderr · 3 the text of an error; end of stream after the last byte
 //
-// A client may slow its container for a moment, never hold it: what it does not read is queued up to
-// ATTACH_QUEUE_LIMIT, then the container's stream waits, and after ATTACH_STALL_TIMEOUT without any progress the
-// client is cut.
+// A client may slow its container for a moment, never hold it: what it does not read is queued (ATTACH_QUEUE_LIMIT),
+// then the container's stream waits, and after ATTACH_STALL_TIMEOUT without any progress the client is cut.
 
 import { door } from "../../../linux/door.ts";
 import { EPOLLIN } from "../../../linux/epoll.ts";

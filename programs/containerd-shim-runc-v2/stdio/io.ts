@@ -218,7 +218,7 @@ export class ProcessIo {
     }
   }
 
-  /** From the client's FIFO to the process; both this end and the client's must close before the process sees the end. */
+  /** From the client's FIFO to the process, which sees the end once this end and the client's are closed. */
   #feedStdin(path: string, writer: StdinWriter): void {
     const { source, hold } = openStdin(path);
     this.#stdinHold = hold;

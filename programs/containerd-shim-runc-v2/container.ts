@@ -197,14 +197,15 @@ export class Container {
   ): Promise<void> {
     const { reaper } = this.#shim;
     const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process));
+    process.opened(io);
     using _early = reaper.holdEarlyExits();
     try {
       const console = io.consoleSocket === null ? [] : ["--console-socket", io.consoleSocket];
       await this.#runc.start(how.what, how.args(console), io.streams);
       await io.started();
       process.pid = Number(readText(how.pidFile, 64).trim());
-      process.io = io;
     } catch (thrown) {
+      process.io = null;
       io.close();
       throw thrown;
     }

@@ -30,6 +30,7 @@ export class Process {
   /** While a start is under way its exit waits, so that the start is told first. */
   #starting = false;
   #held: Ended | null = null;
+  #stdinClosed = false;
 
   constructor(execId: string, stdio: StdioNames) {
     this.execId = execId;
@@ -60,6 +61,18 @@ export class Process {
     this.#starting = false;
     this.#held = null;
     return held;
+  }
+
+  /** The streams are there from now on, also while the runtime is still at work. */
+  opened(io: ProcessIo): void {
+    this.io = io;
+    if (this.#stdinClosed) io.closeStdin();
+  }
+
+  /** CloseIO. It may come before the streams are open: a client whose input is short is faster than the runtime. */
+  closeStdin(): void {
+    this.#stdinClosed = true;
+    this.io?.closeStdin();
   }
 
   /** True: the exit must wait for the start. */

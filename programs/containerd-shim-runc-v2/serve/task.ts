@@ -107,7 +107,7 @@ function streams(container: Find) {
     },
     async closeIO(request: task.CloseIORequest) {
       const process = container(request.id).process(request.execId);
-      if (request.stdin) process.io?.closeStdin();
+      if (request.stdin) process.closeStdin();
       return {};
     },
   };

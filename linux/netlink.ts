@@ -244,7 +244,7 @@ export class NetlinkSocket implements Disposable {
 /** Stands for a dump part that the kernel marked as inconsistent; no kernel message has this type. */
 const INTERRUPTED = -1;
 
-function refusal(subject: string, verdict: Verdict): SyscallFailure {
+export function refusal(subject: string, verdict: Verdict): SyscallFailure {
   const failure = new SyscallFailure("netlink", verdict.errno, subject);
   if (verdict.sentence !== "") failure.message += ` (${verdict.sentence})`;
   return failure;

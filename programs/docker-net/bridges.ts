@@ -1,6 +1,7 @@
 // Bridges: found or made, with address, forwarding and their table.
 
 import { Failure } from "../../base/errors.ts";
+import { ConntrackSocket } from "../../linux/conntrack.ts";
 import { ENOENT, errnoOf } from "../../linux/errno.ts";
 import { readTextIfThere } from "../../linux/fd.ts";
 import { encodeLinkUp, encodeNewAddress, encodeNewBridge, type Link, RouteSocket } from "../../linux/netlink-route.ts";
@@ -28,6 +29,7 @@ const NAME_LIMIT = 15;
 export class Kernel {
   readonly route = new RouteSocket();
   readonly nft = new nft.NftablesSocket();
+  readonly conntrack = new ConntrackSocket();
 }
 
 export class Bridges {
@@ -61,15 +63,16 @@ export class Bridges {
     }
     const record = known === undefined ? this.#plan(wish, link) : sameAsWished(known, wish);
     try {
+      // Before anything exists: a bridge that a crash leaves behind is known as ours.
+      this.#records.saveBridge(record);
       if (link === null) this.#make(record);
       else this.#complete(link, record);
       this.#kernel.nft.commit(`table of ${name}`, rebuild(record, endpoints));
       const warnings = openForwarding(this.#kernel.nft, name);
-      this.#records.saveBridge(record);
       this.#known.set(name, record);
       return { record, warnings };
     } catch (thrown) {
-      if (known === undefined) this.#undo(record);
+      if (known === undefined) this.remove(record);
       throw thrown;
     }
   }

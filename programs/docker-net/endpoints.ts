@@ -15,6 +15,7 @@ import * as nft from "../../linux/nftables.ts";
 import { randomBytes } from "../../linux/process.ts";
 import * as ip from "./address.ts";
 import type { Bridges, Kernel } from "./bridges.ts";
+import type { Connections } from "./connections.ts";
 import type { Departures } from "./departures.ts";
 import type { Ports, PortWish } from "./ports.ts";
 import type { BridgeRecord, EndpointRecord, Records } from "./records.ts";
@@ -46,6 +47,7 @@ export interface Parts {
   bridges: Bridges;
   ports: Ports;
   departures: Departures;
+  connections: Connections;
 }
 
 export class Endpoints {
@@ -54,6 +56,7 @@ export class Endpoints {
   readonly #bridges: Bridges;
   readonly #ports: Ports;
   readonly #departures: Departures;
+  readonly #connections: Connections;
   readonly #known = new Map<string, EndpointRecord>();
 
   constructor(parts: Parts) {
@@ -62,6 +65,7 @@ export class Endpoints {
     this.#bridges = parts.bridges;
     this.#ports = parts.ports;
     this.#departures = parts.departures;
+    this.#connections = parts.connections;
   }
 
   list(): EndpointRecord[] {
@@ -138,6 +142,7 @@ export class Endpoints {
       throw thrown;
     }
     this.#ports.serve(endpoint.containerId, ip.toBytes(address));
+    this.#connections.begin(endpoint);
     this.#known.set(endpoint.containerId, endpoint);
     return endpoint;
   }
@@ -148,6 +153,7 @@ export class Endpoints {
     this.#unmap(endpoint);
     netns.releaseNamespace(this.namespacePath(endpoint));
     this.#departures.begin(endpoint);
+    this.#connections.end(endpoint);
     this.#forget(endpoint);
   }
 

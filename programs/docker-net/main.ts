@@ -19,6 +19,7 @@ import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 import { Bridges, Kernel } from "./bridges.ts";
+import { Connections } from "./connections.ts";
 import { Departures } from "./departures.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Ports } from "./ports.ts";
@@ -54,7 +55,8 @@ async function serve(runtime: QuickJsRuntime, path: string, records: Records): P
   const bridges = new Bridges(kernel, records);
   const ports = new Ports(runtime.loop, new CopyBuffer());
   const departures = new Departures(runtime.loop, kernel.route);
-  const endpoints = new Endpoints({ kernel, records, bridges, ports, departures });
+  const connections = new Connections(runtime.loop, kernel.conntrack);
+  const endpoints = new Endpoints({ kernel, records, bridges, ports, departures, connections });
   for (const sentence of endpoints.recover()) say(`a published port was taken while docker-net was away: ${sentence}`);
   for (const bridge of bridges.list()) restore(bridges, bridge, endpoints);
   using listener = listen(runtime, path);

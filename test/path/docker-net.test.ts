@@ -112,6 +112,37 @@ const socket = require("node:dgram").createSocket(address.includes(":") ? "udp6"
 socket.on("message", (text) => { process.stdout.write(text.toString()); socket.close(); });
 socket.send("question", 5353, address); setTimeout(() => process.exit(1), 3000).unref();`;
 
+test("a client that never stops sending is served by the next container on its udp port", { skip }, async () => {
+  await using lab = new Lab();
+  const net = await lab.start();
+  await net.ensureBridge({ name: "gt0" });
+  const client = spawn("nsenter", [`--net=${lab.namespaceOf("neighbour")}`, process.execPath, "-e", UDP_STREAM]);
+  let heard = "";
+  client.stdout.on("data", (part: Buffer) => {
+    heard += part.toString();
+  });
+  await pause(200);
+  for (const [containerId, address] of [
+    ["a", "172.17.0.2"],
+    ["b", "172.17.0.9"],
+  ] as const) {
+    await net.attach({ containerId, bridge: "gt0", address, ports: [{ ...port(53, 5353), protocol: "udp" }] });
+    const line = [`--net=${lab.namespaceOf({ container: containerId })}`, process.execPath, "-e", UDP_ECHO];
+    const server = spawn("nsenter", line);
+    await new Promise((resolve) => server.stdout.once("data", resolve));
+    heard = "";
+    for (let wait = 0; wait < 100 && heard === ""; wait++) await pause(20);
+    assert.match(heard, /^(echo of tick )+$/, containerId);
+    server.kill();
+    await net.detach({ containerId });
+  }
+  client.kill();
+});
+
+const UDP_STREAM = `const socket = require("node:dgram").createSocket("udp4");
+socket.on("message", (text) => process.stdout.write(text + " "));
+setInterval(() => socket.send("tick", 5353, "${HOST_ADDRESS}"), 10);`;
+
 for (const filtered of ["1", "0"]) {
   const when = filtered === "1" ? "where bridged packets are filtered" : "where the bridge keeps them apart";
   test(`containers of an isolated bridge reach each other only through published ports, ${when}`, {

@@ -2,7 +2,7 @@
 // another container's. Others come in later work and are refused with a sentence.
 
 import { createHash } from "node:crypto";
-import { Failure } from "../../../base/errors.ts";
+import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import type { HostConfig } from "../containers/config.ts";
 import type { Container } from "../containers/container.ts";
 import type { Endpoint, PublishedPort } from "../containers/record.ts";
@@ -139,12 +139,9 @@ export class Networks {
     const bridge = await this.bridge();
     const helper = await this.#helper!();
     const { id, name } = container.record;
-    const attached = await helper.attach({
-      containerId: id,
-      containerName: name,
-      bridge: bridge.name,
-      address,
-      ports: portRequests(container),
+    const request = { containerId: id, containerName: name, bridge: bridge.name, address };
+    const attached = await helper.attach({ ...request, ports: portRequests(container) }).catch((thrown) => {
+      throw endpointFailure(thrown, name, endpointId(id));
     });
     return { network: "bridge", endpointId: endpointId(id), ...attached };
   }
@@ -158,6 +155,15 @@ export class Networks {
     const net = await helper();
     return net.ensureBridge({ name: this.#bridgeName, subnet: this.#bip, gateway: "" });
   }
+}
+
+/** In the words that people search for; a failure of the host's, not a bad request. */
+function endpointFailure(thrown: unknown, name: string, endpoint: string): Failure {
+  const setUp = "failed to set up container networking: ";
+  const ports = `driver failed programming external connectivity on endpoint ${name} (${endpoint}): `;
+  const message = messageOf(thrown);
+  const words = /\bbind\b|port/i.test(message) ? `${setUp}${ports}${message}` : `${setUp}${message}`;
+  return new Failure(codeOf(thrown), words, { cause: thrown, facts: { status: 500 } });
 }
 
 export function endpointId(containerId: string): string {

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { compareApiVersions } from "../../../api/engine/version.ts";
 import { Failure } from "../../../base/errors.ts";
 import type { Ulimit } from "../containers/config.ts";
+import { splitBip } from "../networks/networks.ts";
 import { parseSize } from "../output/jsonfile.ts";
 import { findProgram } from "../system/programs.ts";
 import { API_MIN } from "../version.ts";
@@ -63,7 +64,7 @@ export function loadSettings(given: ReadonlyMap<string, FlagValue>): Settings {
     experimental: flag("experimental", false),
     minApiVersion: readMinimum(text("min-api-version", process.env["DOCKER_MIN_API_VERSION"] ?? API_MIN)),
     bridge: text("bridge", ""),
-    bip: text("bip", ""),
+    bip: checkBip(text("bip", "")),
     iptables: flag("iptables", true),
     userlandProxy: flag("userland-proxy", true),
     dns: list("dns"),
@@ -210,6 +211,11 @@ function readMinimum(version: string): string {
   if (!/^\d+\.\d+$/.test(version)) throw bad(`invalid min-api-version: ${version}`);
   if (compareApiVersions(version, API_MIN) >= 0) return version;
   throw bad(`min-api-version ${version} is lower than ${API_MIN}, the oldest that is supported`);
+}
+
+function checkBip(bip: string): string {
+  splitBip(bip);
+  return bip;
 }
 
 function checkLabel(label: string): string {

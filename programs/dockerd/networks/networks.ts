@@ -153,8 +153,24 @@ export class Networks {
 
   async #ensure(helper: () => Promise<NetHelper>): Promise<BridgeFacts> {
     const net = await helper();
-    return net.ensureBridge({ name: this.#bridgeName, subnet: this.#bip, gateway: "" });
+    return net.ensureBridge({ name: this.#bridgeName, ...splitBip(this.#bip) });
   }
+}
+
+/** --bip is the bridge's own address with its prefix length; the address of the whole network stands for its first. */
+export function splitBip(bip: string): { subnet: string; gateway: string } {
+  if (bip === "") return { subnet: "", gateway: "" };
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(bip);
+  const parts = (match ?? []).slice(1).map(Number);
+  const length = parts[4] ?? 99;
+  if (match === null || length > 30 || parts.slice(0, 4).some((part) => part > 255)) {
+    throw new Failure("invalid_argument", `invalid CIDR address: ${bip}`);
+  }
+  const address = parts.slice(0, 4).reduce((sum, part) => sum * 256 + part, 0);
+  const size = 2 ** (32 - length);
+  const network = Math.floor(address / size) * size;
+  const text = (value: number) => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
+  return { subnet: `${text(network)}/${length}`, gateway: network === address ? "" : text(address) };
 }
 
 /** In the words that people search for; a failure of the host's, not a bad request. */

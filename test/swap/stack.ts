@@ -153,7 +153,7 @@ export class Stack implements AsyncDisposable {
 
   /** Pids of this stack's shims. */
   shims(): number[] {
-    return processes((line) => line.includes("-namespace") && line.includes(this.namespace));
+    return processes((line) => line.includes("containerd-shim") && line.includes(this.namespace));
   }
 
   /** Everything of this stack that is still on the machine; empty when all tasks were deleted properly. */

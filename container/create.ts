@@ -92,7 +92,9 @@ function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgro
       cgroup: birthplace?.number ?? null,
       dialogue: { parent: dialogue.parent, child },
       begin(joined) {
+        // Nothing of the host's tree stays open in the child.
         dialogue.parent.close();
+        birthplace?.close();
         const parts = { plan, tasks, console, cgroupPaths: cgroups.paths, dialogue: child.number };
         beginContainer(new Birth({ ...parts, joins: joined ? new Map() : joins, fifo: waiting?.number ?? null }));
       },

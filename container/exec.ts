@@ -91,6 +91,7 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   const helper = clone({ flags: 0n, cgroup: birthplace?.number ?? null, pidfd: false });
   if (helper.pid === 0) {
     dialogue.parent.close();
+    birthplace?.close();
     helpIn({ options, plan, init, tasks, dialogue: child.number });
   }
   for (const file of tasks) file.close();

@@ -225,9 +225,10 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
     config: {
       rootfs: plan.rootfs,
       namespaces: [...plan.namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
-      cgroups: { name: plan.id, path: linux.cgroupsPath, Systemd: false, Rootless: false },
+      cgroups: { name: plan.id, path: linux.cgroupsPath, freezer: "", Systemd: false, Rootless: false },
       uid_mappings: keptMappings(linux.uidMappings),
       gid_mappings: keptMappings(linux.gidMappings),
+      version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],

@@ -25,10 +25,13 @@ export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 export interface KeptConfig {
   rootfs: string;
   namespaces: { type: string; path: string }[];
-  cgroups: { name: string; path: string; Systemd: boolean; Rootless: boolean };
+  /** `freezer` only makes the original see a set of resources, without which it reads no record. */
+  cgroups: { name: string; path: string; freezer: string; Systemd: boolean; Rootless: boolean };
   uid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   gid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   no_new_keyring: boolean;
+  /** The specification's version, as the original's `state` shows it. */
+  version: string;
   Hooks: Partial<Hooks> | null;
   /** "bundle=…", then the annotations as "key=value". */
   labels: string[];

@@ -3,7 +3,9 @@
 import type { Command } from "./command.ts";
 import { create } from "./commands/create.ts";
 import { deleteContainer } from "./commands/delete.ts";
+import { events } from "./commands/events.ts";
 import { exec } from "./commands/exec.ts";
+import { features } from "./commands/features.ts";
 import { killCommand } from "./commands/kill.ts";
 import { list } from "./commands/list.ts";
 import { pauseCommand, resume } from "./commands/pause.ts";
@@ -12,11 +14,14 @@ import { run } from "./commands/run.ts";
 import { spec } from "./commands/spec.ts";
 import { start } from "./commands/start.ts";
 import { state } from "./commands/state.ts";
+import { update } from "./commands/update.ts";
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   create,
   delete: deleteContainer,
+  events,
   exec,
+  features,
   kill: killCommand,
   list,
   pause: pauseCommand,
@@ -26,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   spec,
   start,
   state,
+  update,
 };
 
 /** Known to the original, not here yet. */

@@ -202,8 +202,10 @@ describe("the life of a container", () => {
     const id = bench.start(["sleep", "60"]);
     const table = bench.runc(["list"]).stdout;
     assert.match(table, new RegExp(`${id} +\\d+ +running +${bench.path} +\\S+Z +root\n`));
-    const theirs = bench.runc(["--root", bench.rootOf(""), "list"], ORIGINAL);
-    assert.ok(theirs.stdout.length > 0);
+    const theirs = (...line: string[]) =>
+      spawnSync(ORIGINAL, ["--root", bench.rootOf(OURS), ...line], { encoding: "utf8" });
+    assert.equal(theirs("list").stdout, table);
+    assert.equal(JSON.parse(theirs("state", id).stdout).pid, JSON.parse(bench.runc(["state", id]).stdout).pid);
     assert.equal(bench.runc(["list", "-q"]).stdout.includes(id), true);
     bench.runc(["delete", "--force", id]);
   });

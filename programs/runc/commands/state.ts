@@ -9,10 +9,10 @@ export const state: Command = {
   summary: "output the state of a container",
   run(line, { root }) {
     const [id] = line.parse(1, 1);
-    const { annotations, ...rest } = stateOf(loadContainer(root, id!));
-    const { owner, ...front } = rest;
+    const { annotations, owner: _, ...rest } = stateOf(loadContainer(root, id!));
+    // The original leaves the owner empty here and fills it in `list`.
     const some = Object.keys(annotations).length > 0;
-    print(JSON.stringify(some ? { ...front, annotations, owner } : { ...front, owner }, null, 2));
+    print(JSON.stringify({ ...rest, ...(some ? { annotations } : {}), owner: "" }, null, 2));
     return 0;
   },
 };

@@ -1,0 +1,42 @@
+// What this runtime can do, in the runtime-spec's form: for engines that choose by it (`runc features`, a shim's -info).
+
+import type { Json } from "../base/json.ts";
+import { CAPABILITY_NAMES } from "../linux/capability.ts";
+import { NAMESPACES } from "../linux/namespace.ts";
+import { MOUNT_OPTIONS } from "./spec/mounts.ts";
+import { SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_OPERATORS } from "./spec/seccomp.ts";
+import { SPEC_VERSION, VERSION } from "./version.ts";
+
+export function features(): Json {
+  const flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
+  return {
+    ociVersionMin: "1.0.0",
+    ociVersionMax: SPEC_VERSION,
+    hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+    mountOptions: [...MOUNT_OPTIONS],
+    linux: {
+      namespaces: Object.keys(NAMESPACES).sort(),
+      capabilities: [...CAPABILITY_NAMES],
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      seccomp: {
+        enabled: true,
+        actions: [...SECCOMP_ACTIONS].sort(),
+        operators: [...SECCOMP_OPERATORS].sort(),
+        archs: [...SECCOMP_ARCHITECTURES].sort(),
+        knownFlags: flags,
+        supportedFlags: flags,
+      },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
+      intelRdt: { enabled: false },
+      mountExtensions: { idmap: { enabled: true } },
+    },
+    annotations: {
+      "io.github.seccomp.libseccomp.version": "2.5.4",
+      "org.opencontainers.runc.checkpoint.enabled": "false",
+      "org.opencontainers.runc.commit": "gantry",
+      "org.opencontainers.runc.version": VERSION,
+    },
+    potentiallyUnsafeConfigAnnotations: ["bundle"],
+  };
+}

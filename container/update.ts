@@ -1,0 +1,17 @@
+// New limits for a container that exists. The kernel keeps what is not named; the devices are left alone.
+
+import { Failure } from "../base/errors.ts";
+import { setLimits } from "./cgroups/limits.ts";
+import type { Cgroups } from "./cgroups/manager.ts";
+import type { Resources } from "./spec/schema.ts";
+import { type Container, type ContainerRecord, statusOf } from "./state.ts";
+
+export function cgroupsOfRecord({ cgroup_paths: paths }: ContainerRecord): Cgroups {
+  const names = Object.keys(paths);
+  return { paths, unified: names.length === 1 && names[0] === "" };
+}
+
+export function updateContainer(container: Container, resources: Resources): void {
+  if (statusOf(container) === "stopped") throw new Failure("failed_precondition", "container not running");
+  setLimits(cgroupsOfRecord(container.record), resources, false);
+}

@@ -50,6 +50,7 @@ function packageScript(script: string, executable: string): void {
 async function bundle(programs: readonly { name: string; entry: string }[]): Promise<string> {
   const cases = programs.map(({ name, entry }) => `  "${name}": () => import("./${entry}"),`);
   const entry = `
+import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 const programs = {
 ${cases.join("\n")}
@@ -61,7 +62,8 @@ if (load === undefined) {
   process.stderr.write(called + ": call this file by one of the names " + Object.keys(programs).join(", ") + "\\n");
   process.exitCode = 125;
 } else {
-  process.title = bare;
+  // Node calls its main thread "MainThread"; process.title would hide the arguments from ps.
+  writeFileSync("/proc/self/comm", bare);
   load().then((program) => program.main(process.argv.slice(2))).then(
     (code) => { process.exitCode = code; },
     (thrown) => {

@@ -102,6 +102,9 @@ export class Daemon implements Engine {
       await this.clock.sleep(2);
     }
     await afterStart(this);
+    // docker-net may have died with the last dockerd; published ports of containers that live need it.
+    const alive = this.containers.all().some((container) => container.running);
+    if (alive && this.#net !== null) this.background("docker-net", this.#net.helper());
   }
 
   serve(listeners: readonly Listener[]): void {

@@ -16,6 +16,9 @@ import { findProgram } from "../../system/programs.ts";
 /** Milliseconds a fresh docker-net has to listen, and how often it is tried. */
 const START_TIMEOUT_MS = 10_000;
 const START_POLL_MS = 10;
+/** Milliseconds until a docker-net that died is started again, doubled at each failure up to the second. */
+const REVIVE_AFTER_MS = 50;
+const REVIVE_LIMIT_MS = 10_000;
 /** Milliseconds of one call. */
 const CALL_TIMEOUT_MS = 30_000;
 
@@ -25,6 +28,7 @@ export class NetClient {
   readonly #log: Log;
   readonly #fresh: () => void;
   #connection: Promise<TtrpcClient> | null = null;
+  #ended = false;
 
   /** `fresh` is told when a new process was started: what the old one knew is re-read from the kernel by it. */
   constructor(parts: { execRoot: string; log: Log; fresh: () => void }) {
@@ -58,6 +62,7 @@ export class NetClient {
 
   /** Ends docker-net and everything of it. Nothing when none runs. */
   async shutdown(): Promise<void> {
+    this.#ended = true;
     const stream = await connectUnix(this.#socket).catch(() => null);
     if (stream === null) return;
     using client = new TtrpcClient(stream, { clock: nodeClock });
@@ -65,6 +70,7 @@ export class NetClient {
   }
 
   close(): void {
+    this.#ended = true;
     void this.#connection?.then((client) => client.close()).catch(() => {});
   }
 
@@ -81,8 +87,23 @@ export class NetClient {
     const client = new TtrpcClient(stream, { clock: nodeClock });
     void client.closed.then(() => {
       this.#connection = null;
+      void this.#revive();
     });
     return client;
+  }
+
+  /** A published port that docker-net carries itself pauses while it is dead, so it is not left until the next call. */
+  async #revive(): Promise<void> {
+    for (let after = REVIVE_AFTER_MS; !this.#ended; after = Math.min(after * 2, REVIVE_LIMIT_MS)) {
+      await nodeClock.sleep(after);
+      if (this.#ended || this.#connection !== null) return;
+      try {
+        await this.#connect();
+        return;
+      } catch (thrown) {
+        this.#log.error(messageOf(thrown));
+      }
+    }
   }
 
   async #launch() {

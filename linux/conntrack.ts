@@ -1,6 +1,6 @@
-// The kernel's table of connections (ctnetlink): finding those that match a filter and forgetting them, so that the next
-// packet is judged by the rules of now. Numbers from include/uapi/linux/netfilter/nfnetlink_conntrack.h; filters are
-// applied by the kernel since 5.8.
+// The kernel's table of connections (ctnetlink): finding those that match a filter and forgetting them, so that the
+// next packet is judged by the rules of now. Numbers from include/uapi/linux/netfilter/nfnetlink_conntrack.h; filters
+// are applied by the kernel since 5.8.
 
 import type { Bytes } from "../base/bytes.ts";
 import { ENOENT } from "./errno.ts";
@@ -26,8 +26,8 @@ const BY_PROTOCOL = 1 << 3;
 const BY_DESTINATION_PORT = 1 << 5;
 const NESTED = nl.NLA_F_NESTED;
 
-/** Either side of a connection: "original" as its first packet was, "reply" as the answers are (the answering address after
- *  translation is their source). */
+/** Either side of a connection: "original" as its first packet was, "reply" as the answers are (their source is the
+ *  address after translation). */
 export type ConnectionFilter =
   | { side: "original" | "reply"; source: Uint8Array }
   | { side: "original"; protocol: number; destinationPort: number };

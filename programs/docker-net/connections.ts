@@ -1,7 +1,7 @@
-// The kernel's memory of connections to containers that come and go. A client that goes on sending (udp above all) keeps
-// its entry alive, and with it the judgement made at its first packet: towards a container that is gone, or to nobody,
-// from before this one came. Such entries are forgotten, a little after the call that made them wrong was answered: the
-// kernel walks its whole table for each question, which takes it some ten milliseconds.
+// The kernel's memory of connections to containers that come and go. A client that goes on sending (udp above all)
+// keeps its entry alive, and with it the judgement made at its first packet: towards a container that is gone, or to
+// nobody, from before this one came. Such entries are forgotten, a little after the call that made them wrong was
+// answered: the kernel walks its whole table for each question, which takes it some ten milliseconds.
 
 import type { ConnectionFilter, ConntrackSocket } from "../../linux/conntrack.ts";
 import { IPPROTO_UDP } from "../../linux/nftables-expression.ts";

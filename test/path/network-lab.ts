@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Net } from "../../api/net/gen/net.ts";
+import { codeOf, messageOf } from "../../base/errors.ts";
 import { createNodeRuntime, nodeClock } from "../../runtime/node/runtime.ts";
 import { TtrpcClient } from "../../wire/ttrpc/client.ts";
 
@@ -186,4 +187,23 @@ export class Lab {
     for (const name of [this.#host, this.#neighbour]) run("ip", "netns", "delete", name);
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** What -p asks for; 0 is any host port, "" every address. */
+export const port = (containerPort: number, hostPort = 0, hostIp = "") => ({
+  protocol: "tcp",
+  containerPort,
+  hostIp,
+  hostPort,
+  hostPortEnd: 0,
+});
+
+/** The code and sentence of a call that must fail. */
+export async function failure(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+  } catch (thrown) {
+    return `${codeOf(thrown)}: ${messageOf(thrown)}`;
+  }
+  assert.fail("the call did not fail");
 }

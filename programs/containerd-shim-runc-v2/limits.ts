@@ -14,6 +14,8 @@ export const FIFO_OPEN_INTERVAL = 5;
 /** Milliseconds for a logging program to say that it is ready, and to end once it was asked to. */
 export const LOGGER_START_TIMEOUT = 10_000;
 export const LOGGER_END_TIMEOUT = 12_000;
+/** Milliseconds that the end of its input alone may take to end it, before it is asked by a signal. */
+export const LOGGER_GRACE = 1_000;
 /** Milliseconds for the runtime to send the terminal after it connected. */
 export const CONSOLE_TIMEOUT = 10_000;
 /** Milliseconds that the rest of an ended process's output may take to reach its log or its reader. */
@@ -30,6 +32,7 @@ export const EVENT_RETRY_FIRST = 50;
 export const EVENT_RETRY_LAST = 2_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. */
 export const SHUTDOWN_TIMEOUT = 3_000;
+export const SHUTDOWN_INTERVAL = 5;
 /** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
 export const EARLY_EXIT_LIMIT = 4096;
 /** Docker's json-file: bytes of one part of a long line. */
@@ -42,6 +45,8 @@ export const ATTACH_FRAME_LIMIT = 64 << 10;
 export const ATTACH_QUEUE_LIMIT = 1 << 20;
 /** Milliseconds without any progress after which a client with a full queue is cut. */
 export const ATTACH_STALL_TIMEOUT = 2_000;
+/** Milliseconds that a client which is to go (cut, or at the end of the output) has to read what is left for it. */
+export const ATTACH_LINGER = 10_000;
 /** Bytes of one line of the shim's own log. */
 export const LOG_LINE_LIMIT = 4 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */

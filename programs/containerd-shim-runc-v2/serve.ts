@@ -15,7 +15,7 @@ import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -66,12 +66,13 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited): Pro
   const listener = new SocketListener(runtime.loop, own.socket, true);
   return new Promise((resolve) => {
     let ending = false;
+    const lingering = new Set<unknown>();
     const shutdown = () => {
       if (ending) return;
       ending = true;
       listener.close();
       if (own.path !== "") unlinkIfThere(own.path);
-      void lastWords(runtime, events).then(() => {
+      void lastWords(runtime, events, lingering).then(() => {
         server.close();
         resolve(0);
       });
@@ -82,7 +83,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited): Pro
       reaper,
       events,
       log,
-      ioParts: { runtime, reaper, log, socketDirectory: own.directory },
+      ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
       containers: new Map<string, Container>(),
       shutdown,
     };
@@ -99,15 +100,10 @@ function isOurs(connection: Connection): boolean {
   return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
 }
 
-/** The events that wait, and a moment for the answer that is on its way; bounded. */
-async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
-  await new Promise<void>((resolve) => {
-    runtime.clock.timer(SHUTDOWN_TIMEOUT, resolve);
-    void events.drained().then(resolve);
-  });
-  await runtime.clock.sleep(ANSWER_PAUSE);
+/** The events that wait, clients that still read, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher, lingering: ReadonlySet<unknown>): Promise<void> {
+  const deadline = runtime.clock.monotonic() + SHUTDOWN_TIMEOUT;
+  do await runtime.clock.sleep(SHUTDOWN_INTERVAL);
+  while ((!events.idle || lingering.size > 0) && runtime.clock.monotonic() < deadline);
   events.close();
 }
-
-/** Milliseconds: an answer is written at once unless the daemon is not reading. */
-const ANSWER_PAUSE = 5;

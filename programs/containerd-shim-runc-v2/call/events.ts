@@ -44,7 +44,6 @@ export class Publisher {
   #client: TtrpcClient | null = null;
   #sending = false;
   #lost = 0;
-  #idle: (() => void)[] = [];
 
   constructor(parts: Parts, settings: EventSettings) {
     this.#parts = parts;
@@ -68,10 +67,9 @@ export class Publisher {
     if (!this.#sending) void this.#send();
   }
 
-  /** Resolves when nothing waits. */
-  drained(): Promise<void> {
-    if (!this.#sending) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+  /** Whether nothing waits. */
+  get idle(): boolean {
+    return !this.#sending;
   }
 
   close(): void {
@@ -102,7 +100,6 @@ export class Publisher {
       refusals = 0;
     }
     this.#sending = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #forward(envelope: Envelope): Promise<void> {

@@ -9,7 +9,7 @@ import { encodeUtf8 } from "../../../base/bytes.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
 import { type Fd, read, write } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { ATTACH_FRAME_LIMIT, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
+import { ATTACH_FRAME_LIMIT, ATTACH_LINGER, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
 import {
   FRAME_CLOSE_STDIN,
   FRAME_ERROR,
@@ -80,15 +80,22 @@ export class AttachClient {
   finish(): void {
     if (this.#state !== "open") return;
     this.#state = "finishing";
-    if (this.#queued === 0) this.#close();
-    else this.#register();
+    if (this.#queued === 0) {
+      this.#close();
+      return;
+    }
+    this.#stall?.[Symbol.dispose]();
+    this.#stall = this.#watchdog();
+    this.#register();
   }
 
+  /** Restarted by every progress. */
   #watchdog(): Disposable {
-    return this.#loop.timer(ATTACH_STALL_TIMEOUT, () => {
+    const finishing = this.#state === "finishing";
+    return this.#loop.timer(finishing ? ATTACH_LINGER : ATTACH_STALL_TIMEOUT, () => {
       this.#stall = null;
-      if (this.#state === "finishing") return this.#close();
-      if (this.full) this.#cut("the client did not read for too long");
+      if (finishing) this.#close();
+      else if (this.full) this.#cut("the client did not read for too long");
       else this.#stall = this.#watchdog();
     });
   }

@@ -26,6 +26,8 @@ export interface AttachSettings {
   stdin: StdinWriter | null;
   /** Called when a full client made room or went. */
   progress: () => void;
+  /** Where the server stands while it is closed and has clients that still read. */
+  lingering: Set<unknown>;
   warn: (sentence: string) => void;
 }
 
@@ -79,6 +81,7 @@ export class AttachServer {
     this.#listener.close();
     fd.unlinkIfThere(this.#settings.path);
     for (const client of [...this.#clients]) client.finish();
+    if (this.#clients.size > 0) this.#settings.lingering.add(this);
   }
 
   #accept(): void {
@@ -97,6 +100,7 @@ export class AttachServer {
       progress,
       gone: () => {
         this.#clients.delete(client);
+        if (this.#clients.size === 0) this.#settings.lingering.delete(this);
         progress();
       },
     });

@@ -7,7 +7,7 @@ import * as fd from "../../../linux/fd.ts";
 import { kill, SIGKILL, SIGTERM } from "../../../linux/signal.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { startProgram } from "../call/program.ts";
-import { LOGGER_END_TIMEOUT, LOGGER_START_TIMEOUT } from "../limits.ts";
+import { LOGGER_END_TIMEOUT, LOGGER_GRACE, LOGGER_START_TIMEOUT } from "../limits.ts";
 import { parseUri } from "../uri.ts";
 import type { IoParts, IoRequest } from "./io.ts";
 
@@ -48,13 +48,18 @@ function ending(parts: IoParts, pid: number): () => void {
   let timeout: Disposable | null = null;
   parts.reaper.expect(pid, () => {
     ended = true;
+    parts.lingering.delete(pid);
     timeout?.[Symbol.dispose]();
   });
   return () => {
     if (ended || timeout !== null) return;
-    // The end of its input is what it waits for; the signal only tells it to hurry, as the original's does.
-    kill(pid, SIGTERM);
-    timeout = parts.runtime.loop.timer(LOGGER_END_TIMEOUT, () => void kill(pid, SIGKILL));
+    parts.lingering.add(pid);
+    // The end of its input is what it waits for; a signal at once (the original's way) would cost the last lines of a
+    // program that has no handler.
+    timeout = parts.runtime.loop.timer(LOGGER_GRACE, () => {
+      kill(pid, SIGTERM);
+      timeout = parts.runtime.loop.timer(LOGGER_END_TIMEOUT, () => void kill(pid, SIGKILL));
+    });
   };
 }
 

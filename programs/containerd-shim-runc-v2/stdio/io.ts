@@ -45,6 +45,8 @@ export interface IoParts {
   log: Log;
   /** Directory for the sockets of terminals, 0700. */
   socketDirectory: string;
+  /** Whatever the end of the shim should wait for, for a bounded time. */
+  lingering: Set<unknown>;
 }
 
 const JSON_FILE = "json-file://";
@@ -171,9 +173,9 @@ export class ProcessIo {
     if (stdin !== "" && !stdin.startsWith(ATTACH)) {
       throw new Failure("invalid_argument", "the stdin of a json-file task is attach:// or nothing");
     }
-    const { runtime, log } = this.#parts;
+    const { runtime, log, lingering } = this.#parts;
     const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
-    return openJsonFile(runtime.loop, stdout, { terminal, warn });
+    return openJsonFile(runtime.loop, stdout, { terminal, warn, lingering });
   }
 
   async #openLogger(uri: string): Promise<void> {

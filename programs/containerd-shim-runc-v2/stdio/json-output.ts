@@ -52,7 +52,7 @@ function positive(text: string | undefined, initial: number): number {
 export function openJsonFile(
   loop: Loop,
   uri: string,
-  how: { terminal: boolean; warn: (sentence: string) => void },
+  how: { terminal: boolean; warn: (sentence: string) => void; lingering: Set<unknown> },
 ): JsonFileOutput {
   const { path, maxSize, maxFiles, attach } = parseLogUri(uri);
   const file = new LogFile({ path, maxSize, maxFiles, warn: how.warn });
@@ -65,7 +65,7 @@ export function openJsonFile(
   };
   return {
     listen(stdin) {
-      if (attach !== null) server = new AttachServer(loop, { path: attach, stdin, progress, warn: how.warn }, streams);
+      if (attach !== null) server = new AttachServer(loop, { ...how, path: attach, stdin, progress }, streams);
     },
     sink(stream) {
       const sink: Sink = {

@@ -1,0 +1,334 @@
+// The shim by itself, with real containers: life cycle and events, its own logs, attached clients, and what it survives.
+
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { TaskExit } from "../../api/containerd/gen/task_events.ts";
+import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { codeOf, messageOf } from "../../base/errors.ts";
+import { Attached, ShimLab, skip } from "./shim-lab.ts";
+
+const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+
+function processOf(args: readonly string[]) {
+  const spec = { args, cwd: "/", env: ["PATH=/bin"], user: { uid: 0, gid: 0 } };
+  return { typeUrl: SPEC, value: new Uint8Array(Buffer.from(JSON.stringify(spec))) };
+}
+
+function exitsOf(lab: ShimLab) {
+  return lab.events.filter((one) => one.topic === "/tasks/exit").map((one) => TaskExit.decode(one.event!.value));
+}
+
+function logOf(path: string): { log: string; stream: string; time: string }[] {
+  return readFileSync(path, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+
+test("a container goes through its life and the events tell it in order", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "exit 7"]);
+  const { pid } = await lab.create();
+  assert.equal((await lab.task.state({ id: lab.id })).status, 1);
+  assert.deepEqual(await lab.task.start({ id: lab.id }), { pid });
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 7);
+  const state = await lab.task.state({ id: lab.id });
+  assert.deepEqual([state.status, state.exitStatus, state.pid], [3, 7, pid]);
+  assert.equal((await lab.task.delete({ id: lab.id })).exitStatus, 7);
+  await lab.eventually("/tasks/delete", () => lab.topics().includes("/tasks/delete"));
+  assert.deepEqual(lab.topics(), ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
+  assert(lab.events.every((one) => one.namespace === lab.namespace));
+  await lab.task.shutdown({ id: lab.id });
+  await lab.eventually("the shim's end", () => !lab.alive());
+  assert.deepEqual(readdirSync(join(lab.folder, "s")), []);
+});
+
+test("executed processes end before their container does, in the events, too", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  for (const execId of ["one", "two", "three"]) {
+    await lab.task.exec({ id: lab.id, execId, spec: processOf(["/bin/sleep", "100"]) });
+    await lab.task.start({ id: lab.id, execId });
+  }
+  await assert.rejects(lab.task.exec({ id: lab.id, execId: "one", spec: processOf(["/bin/true"]) }), (thrown) => {
+    assert.equal(codeOf(thrown), "already_exists");
+    return true;
+  });
+  await lab.task.kill({ id: lab.id, signal: 9 });
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("four exits", () => exitsOf(lab).length === 4);
+  assert.equal(exitsOf(lab)[3]!.id, lab.id);
+  assert.deepEqual(
+    exitsOf(lab).map((one) => one.exitStatus),
+    [137, 137, 137, 137],
+  );
+  assert.deepEqual(lab.children(), []);
+});
+
+test("in the host's pid namespace the rest of the container is ended with its first process", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "sleep 100 & exit 4"], (config) => {
+    config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "pid");
+  });
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 4);
+  await lab.eventually("no child", () => lab.children().length === 0);
+});
+
+test("a failing exec gives the runtime's own reason and harms nothing", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  await lab.task.exec({ id: lab.id, execId: "bad", spec: processOf(["/bin/missing"]) });
+  await assert.rejects(lab.task.start({ id: lab.id, execId: "bad" }), /OCI runtime exec failed: .*\/bin\/missing/);
+  await lab.task.delete({ id: lab.id, execId: "bad" });
+  assert.deepEqual(
+    readdirSync(lab.path).filter((name) => name.startsWith("bad")),
+    [],
+  );
+  assert.equal((await lab.task.state({ id: lab.id })).status, 2);
+});
+
+test("two hundred executed processes leave no descriptor, no zombie and little memory", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  const run = async (execId: string) => {
+    await lab.task.exec({ id: lab.id, execId, spec: processOf(["/bin/true"]) });
+    await lab.task.start({ id: lab.id, execId });
+    assert.equal((await lab.task.wait({ id: lab.id, execId })).exitStatus, 0);
+    await lab.task.delete({ id: lab.id, execId });
+  };
+  await run("first");
+  const [before, memory] = [lab.descriptors(), lab.memory()];
+  for (let at = 0; at < 200; at++) await run(`exec-${at}`);
+  assert.deepEqual(lab.descriptors().sort(), before.sort());
+  assert.deepEqual(
+    lab.children().map((child) => child.state),
+    ["S"],
+  );
+  assert(lab.memory() - memory < 1000, `grew from ${memory} to ${lab.memory()} kB`);
+});
+
+test("the shim's own log holds exactly what was printed, by lines and in parts", { skip }, async () => {
+  const script =
+    "echo one; echo two >&2; printf 'tail'; sleep 0.2; printf ' end\\n'; head -c 40000 /dev/zero; printf last";
+  await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
+  const log = join(lab.folder, "c.log");
+  await lab.create({ stdout: `json-file://${log}`, stderr: `json-file://${log}` });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  const entries = logOf(log);
+  const stdout = entries.filter((entry) => entry.stream === "stdout").map((entry) => entry.log);
+  assert.deepEqual(stdout.slice(0, 2), ["one\n", "tail end\n"]);
+  assert.deepEqual(
+    stdout.slice(2).map((text) => text.length),
+    [16384, 16384, 40000 - 2 * 16384 + 4],
+  );
+  assert.equal(stdout.join(""), `one\ntail end\n${"\0".repeat(40000)}last`);
+  assert.deepEqual(
+    entries.filter((entry) => entry.stream === "stderr").map((entry) => entry.log),
+    ["two\n"],
+  );
+  for (const { time } of entries) assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/);
+  assert.equal(statSync(log).mode & 0o777, 0o640);
+});
+
+test("a log is rotated at its size and keeps as many files as asked", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/seq", "1", "30000"]);
+  const log = join(lab.folder, "c.log");
+  const uri = `json-file://${log}?max-size=100000&max-file=3`;
+  await lab.create({ stdout: uri, stderr: uri });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  assert.deepEqual(
+    readdirSync(lab.folder)
+      .filter((name) => name.startsWith("c.log"))
+      .sort(),
+    ["c.log", "c.log.1", "c.log.2"],
+  );
+  const numbers = [`${log}.2`, `${log}.1`, log].flatMap((path) => logOf(path).map((entry) => Number(entry.log)));
+  assert.equal(numbers.at(-1), 30000);
+  assert(numbers.every((number, at) => at === 0 || number === numbers[at - 1]! + 1));
+  for (const path of [`${log}.2`, `${log}.1`]) assert(Math.abs(statSync(path).size - 100000) < 100);
+});
+
+test("attached clients feed stdin and see what the log holds, and the end", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo ready; cat; echo done >&2"]);
+  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
+  const uri = `json-file://${log}?attach=${encodeURIComponent(socket)}`;
+  await lab.create({ stdin: "attach://", stdout: uri, stderr: uri });
+  assert.equal(statSync(socket).mode & 0o777, 0o600);
+  const [both, second] = [new Attached(socket, 3), new Attached(socket, 2)];
+  await lab.eventually("subscriptions", () => both.frames.length > 0 && second.frames.length > 0);
+  assert.deepEqual([both.frames[0]!.type, second.frames[0]!.type], [9, 9]);
+  await lab.task.start({ id: lab.id });
+  const input = `${"x".repeat(70)}\n`;
+  for (let at = 0; at < 3000; at++) both.send(0, Buffer.from(input));
+  both.send(4, Buffer.alloc(0));
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("the end", () => both.ended && second.ended);
+  assert.equal(both.text(1), `ready\n${input.repeat(3000)}`);
+  assert.deepEqual([both.text(2), second.text(1), second.text(2)], ["done\n", "", "done\n"]);
+  const logged = logOf(log).map((entry) => entry.log);
+  assert.equal(logged.join(""), `ready\n${input.repeat(3000)}done\n`);
+  const late = new Attached(socket, 3);
+  await lab.eventually("the late client's end", () => late.ended);
+  await lab.task.delete({ id: lab.id });
+  assert.equal(existsSync(socket), false);
+});
+
+test("a client that does not read is cut, and neither log nor requests wait for it", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/seq", "1", "1000000"]);
+  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
+  const uri = `json-file://${log}?max-size=200000000&attach=${socket}`;
+  await lab.create({ stdout: uri, stderr: uri });
+  const stalled = new Attached(socket, 3);
+  await lab.eventually("the subscription", () => stalled.frames.length > 0);
+  stalled.socket.pause();
+  await lab.task.start({ id: lab.id });
+  const begun = Date.now();
+  await lab.task.state({ id: lab.id });
+  assert(Date.now() - begun < 500);
+  await lab.task.wait({ id: lab.id }, { timeout: 30_000 });
+  assert(Date.now() - begun > 1900, "the container was held back for a moment");
+  stalled.socket.resume();
+  await lab.eventually("its end", () => stalled.ended);
+  assert.equal(stalled.frames.at(-1)!.type, 3);
+  const lines = logOf(log);
+  assert.equal(lines.length, 1000000);
+  assert.equal(lines.at(-1)!.log, "1000000\n");
+});
+
+test("a terminal's size is set, its output logged and its input fed", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "read line; stty size; echo got $line"], (config) => {
+    config.process.terminal = true;
+  });
+  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
+  const uri = `json-file://${log}?attach=${socket}`;
+  await lab.create({ terminal: true, stdin: "attach://", stdout: uri });
+  await lab.task.resizePty({ id: lab.id, width: 91, height: 33 });
+  await lab.task.start({ id: lab.id });
+  const client = new Attached(socket, 1);
+  client.send(0, Buffer.from("word\n"));
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("the end", () => client.ended);
+  assert.equal(client.text(1), "word\r\n33 91\r\ngot word\r\n");
+  assert.equal(
+    logOf(log)
+      .map((entry) => entry.log)
+      .join(""),
+    "word\r\n33 91\r\ngot word\r\n",
+  );
+});
+
+test("streams may be files that are appended to", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo out; echo err >&2"]);
+  const [out, err] = [join(lab.folder, "sub/out"), join(lab.folder, "err")];
+  writeFileSync(err, "before\n");
+  await lab.create({ stdout: `file://${out}`, stderr: err });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  await lab.task.delete({ id: lab.id });
+  assert.deepEqual([readFileSync(out, "utf8"), readFileSync(err, "utf8")], ["out\n", "before\nerr\n"]);
+});
+
+test("a logging program gets the streams and the container's name", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo out; echo err >&2"]);
+  const [script, out] = [join(lab.folder, "logger"), join(lab.folder, "out")];
+  const body = `#!/bin/sh\ntrap '' TERM\necho "$CONTAINER_ID $CONTAINER_NAMESPACE $*" > ${out}\nexec 5>&-\ncat <&3 >> ${out}\ncat <&4 >> ${out}\n`;
+  writeFileSync(script, body, { mode: 0o755 });
+  await lab.create({ stdout: `binary://${script}?a=1&b=2`, stderr: `binary://${script}?a=1&b=2` });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  const expected = `${lab.id} ${lab.namespace} a 1 b 2\nout\nerr\n`;
+  await lab.eventually("the logger's file", () => readFileSync(out, "utf8") === expected);
+});
+
+test("events wait while the daemon is away and come in order when it is back", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "sleep 0.3; exit 5"]);
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  await lab.eventually("the start", () => lab.topics().includes("/tasks/start"));
+  lab.daemonDown();
+  await sleep(800);
+  await lab.daemonUp();
+  await lab.connect();
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 5);
+  await lab.eventually("the exit", () => lab.topics().includes("/tasks/exit"));
+  assert.deepEqual(lab.topics(), ["/tasks/create", "/tasks/start", "/tasks/exit"]);
+});
+
+test("garbage and oversized frames on the socket harm only their own connection", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  await lab.create();
+  const path = lab.address.replace(/^unix:\/\//, "");
+  for (const bytes of [
+    Buffer.alloc(100_000, 0xff),
+    Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+    Buffer.from([0, 0, 0, 9, 0]),
+  ]) {
+    const socket = connect(path);
+    socket.on("error", () => {});
+    socket.write(bytes);
+    await sleep(50);
+    socket.destroy();
+  }
+  const oversized = Buffer.alloc(10);
+  oversized.writeUInt32BE(5 << 20, 0);
+  oversized.writeUInt32BE(1, 4);
+  oversized[8] = 1;
+  const socket = connect(path);
+  socket.on("error", () => {});
+  socket.write(oversized);
+  await sleep(50);
+  socket.destroy();
+  assert.equal((await lab.task.state({ id: lab.id })).status, 1);
+});
+
+test("what is wrong with a request is said, and nothing is half made", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/missing"]);
+  await assert.rejects(lab.create(), /OCI runtime create failed: .*\/bin\/missing/);
+  await assert.rejects(lab.create({ id: "../escape" }), /identifier/);
+  await assert.rejects(lab.create({ stdout: "json-file://relative", stderr: "json-file://relative" }), /absolute/);
+  await assert.rejects(lab.create({ stdout: "gopher:///x" }), /unknown STDIO scheme gopher/);
+  const request = { rootfs: [{ type: "bind", source: "/nowhere", target: "", options: ["rbind"] }] };
+  await assert.rejects(lab.create(request), /no such file or directory/);
+  await assert.rejects(lab.task.state({ id: lab.id }), (thrown) => {
+    assert.deepEqual([codeOf(thrown), messageOf(thrown)], ["not_found", "container not created"]);
+    return true;
+  });
+  assert.deepEqual(lab.children(), []);
+  assert.equal(existsSync(join(lab.folder, "runc", lab.namespace, lab.id)), false);
+});
+
+test("containers of one group share a shim, and bootstrap parameters are answered in kind", { skip }, async () => {
+  const annotate = (config: { annotations?: Record<string, string> }) => {
+    config.annotations = { "io.kubernetes.cri.sandbox-id": "pod" };
+  };
+  await using lab = await ShimLab.start(["/bin/true"], annotate);
+  const second = lab.bundle(["/bin/true"], annotate);
+  assert.equal(lab.startCommand(`${lab.namespace}-b`, second).stdout, lab.address);
+  const params = BootstrapParams.encode(
+    BootstrapParams.create({ instanceId: `${lab.namespace}-b`, namespace: lab.namespace }),
+  );
+  const answer = lab.startCommand(`${lab.namespace}-b`, second, { input: params });
+  const result = BootstrapResult.decode(new Uint8Array(answer.raw));
+  assert.deepEqual([result.version, result.protocol, result.address], [3, "ttrpc", lab.address]);
+});
+
+test("delete removes what a killed shim left", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  const { pid } = await lab.create();
+  await lab.task.start({ id: lab.id });
+  process.kill(lab.shimPid, "SIGKILL");
+  await lab.eventually("the shim's end", () => !lab.alive());
+  const deleted = lab.startCommand(lab.id, lab.path, { action: "delete" });
+  assert.deepEqual([deleted.status, deleted.stderr], [0, ""]);
+  await lab.eventually("the container's end", () => !existsSync(`/proc/${pid}`));
+  assert.deepEqual(readdirSync(join(lab.folder, "s")), []);
+});

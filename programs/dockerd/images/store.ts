@@ -23,17 +23,19 @@ export async function writeBlob(
   const writer = await content.writer(ref, { size: 0, digest: "" });
   const hash = createHash("sha256");
   let size = 0;
+  let digest = expected ?? "";
   try {
     for await (const piece of pieces) {
       hash.update(piece);
       size += piece.length;
       await writer.write(piece);
     }
-    const digest = `sha256:${hash.digest("hex")}`;
-    await writer.commit({ size, digest: expected ?? digest, labels: {} });
+    const actual = `sha256:${hash.digest("hex")}`;
+    digest = expected ?? actual;
+    await writer.commit({ size, digest, labels: {} });
     return { digest, size };
   } catch (thrown) {
-    if (codeOf(thrown) === "already_exists") return { digest: expected ?? "", size };
+    if (codeOf(thrown) === "already_exists") return { digest, size };
     await writer.close().catch(() => {});
     await content.abort(ref).catch(() => {});
     throw thrown;

@@ -10,6 +10,7 @@ import { parseJson } from "../../base/json.ts";
 import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { kill } from "../../linux/signal.ts";
 import { Runc, type RuncSettings } from "./call/runc.ts";
+import { findCgroups, type TaskCgroups } from "./cgroup-stats.ts";
 import { CONFIG_LIMIT, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
 import { Process, type StdioNames } from "./process.ts";
@@ -40,6 +41,7 @@ export class Container {
   readonly #runc: Runc;
   readonly #lock = new Lock();
   readonly #specs = new Map<string, string>();
+  #cgroups: TaskCgroups | null = null;
   #execsGone: (() => void)[] = [];
 
   constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
@@ -65,8 +67,11 @@ export class Container {
     return found;
   }
 
-  cgroup(): null {
-    return null;
+  /** Its control groups; asked for once, since a process that ended has none. */
+  cgroups(): TaskCgroups {
+    this.#cgroups ??= findCgroups(this.init.pid);
+    if (this.#cgroups === null) throw new Failure("not_found", "cgroup does not exist");
+    return this.#cgroups;
   }
 
   /** Makes the container; on failure nothing of it is left. */

@@ -141,7 +141,7 @@ function state(shim: Shim, container: Find) {
     async stats(request: task.StatsRequest) {
       const found = container(request.id);
       if (found.init.pid === 0) throw new Failure("not_found", "the process has not been created");
-      return { stats: readStats(found.cgroup()) };
+      return { stats: readStats(found.cgroups()) };
     },
     async connect(request: task.ConnectRequest) {
       return { shimPid: processId(), taskPid: shim.containers.get(request.id)?.init.pid ?? 0, version: "" };

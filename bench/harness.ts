@@ -41,12 +41,13 @@ export function median(values: readonly number[]): number {
 
 /** Milliseconds of one run of a side, from one batch. Throws when a run fails. */
 function measure(side: Side, batch: number): number {
-  const loop = `i=0; while [ $i -lt ${batch} ]; do ${side.command} >/dev/null 2>&1 </dev/null || exit 9; i=$((i+1)); done`;
+  const body = `${side.command} >/dev/null </dev/null || exit 9`;
+  const loop = `i=0; while [ $i -lt ${batch} ]; do ${body}; i=$((i+1)); done`;
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
   const before = hrtime.bigint();
   const result = spawnSync(SHELL, ["sh", "-c", loop], { cwd: side.cwd, env: { ...env, ...side.env } });
   const took = Number(hrtime.bigint() - before) / 1e6;
-  if (result.status !== 0) throw new Error(`${side.label}: \`${side.command}\` failed`);
+  if (result.status !== 0) throw new Error(`${side.label}: \`${side.command}\` failed: ${result.stderr}`);
   return took / batch;
 }
 

@@ -78,6 +78,8 @@ function planOf({ container, process, extraDescriptors, extraEnvironment, warn }
 interface Born {
   pid: number;
   dialogue: fs.Fd;
+  /** What the child said before the helper could name it: both speak over one pair of sockets. */
+  heard: ChildMessage[];
 }
 
 function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
@@ -95,14 +97,21 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
     helpIn({ options, plan, init, tasks, dialogue: child.number });
   }
   for (const file of tasks) file.close();
-  const said = hear<ChildMessage>(dialogue.parent.number);
+  const heard: ChildMessage[] = [];
+  let said = hear<ChildMessage>(dialogue.parent.number);
+  for (; said !== null && !isFromHelper(said); said = hear(dialogue.parent.number)) heard.push(said);
   waitChild(helper.pid);
-  if (said?.kind === "born") return { pid: said.pid, dialogue: dialogue.parent };
+  if (said?.kind === "born") return { pid: said.pid, dialogue: dialogue.parent, heard };
   dialogue.parent.close();
   throw new Failure(
     "failed_precondition",
     said?.kind === "failed" ? said.message : "the joining process died unexpectedly",
   );
+}
+
+/** The helper's only words are these; a failure of the child is never early. */
+function isFromHelper(message: ChildMessage): boolean {
+  return message.kind === "born" || (message.kind === "failed" && message.early);
 }
 
 /** The pidfd first, then the look whether it is the process that the record means. */
@@ -186,9 +195,9 @@ function beginExec({ options, plan, dialogue }: Help): never {
   exit(1);
 }
 
-function converse({ pid, dialogue }: Born, plan: ProcessPlan, warn: (message: string) => void): Executed {
+function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, warn: (message: string) => void): Executed {
   for (;;) {
-    const message = hear<ChildMessage>(dialogue.number);
+    const message = heard.shift() ?? hear<ChildMessage>(dialogue.number);
     if (message === null) throw new Failure("failed_precondition", "the process died before its program began");
     if (message.kind === "failed") throw new Failure("failed_precondition", message.message);
     if (message.kind === "warning") warn(message.message);

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { RemoteContainerd } from "../../core/remote.ts";
 import { busyboxArchive } from "../../tools/start/image.ts";
+import { alive } from "../lab.ts";
 import { type Chain, IMAGE, programOf, Stack, skipReason, until } from "./stack.ts";
 
 const chain: Chain = { ctr: "original", containerd: "ours", "containerd-shim-runc-v2": "original", runc: "original" };
@@ -34,7 +35,7 @@ function deadShims(stack: Stack): void {
     await until("the deletion is told", () => /tasks\/delete.*orphan/.test(events.output()));
     events.child.kill();
     assert.match(events.output(), /\/tasks\/exit \{"container_id":"orphan".*"exit_status":137/);
-    assert(!existsSync(`/proc/${pid}`), "its process is gone");
+    await until("its process is gone", () => !alive(pid));
     assert.doesNotMatch((await stack.ctr("tasks", "ls")).stdout, /orphan/);
     assert.equal((await stack.ctr("containers", "rm", "orphan")).status, 0);
     assert.deepEqual(stack.leftovers(), []);

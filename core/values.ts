@@ -30,7 +30,7 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** Whose call it is: the namespace it works in, the lease that keeps what it makes, and how firm its records must be. */
+/** Whose call it is: the namespace it works in, the lease that keeps what it makes, how firm its records must be. */
 export interface Scope {
   readonly namespace: string;
   readonly lease: string | null;

@@ -1,7 +1,7 @@
 // Directory trees that somebody else controls: every call is relative to a descriptor, and a path of several components
 // is resolved by openat2 inside a root. Called by containerd-unpack.
 //
-// Nothing here follows a link out of the root or through /proc's magic links (openat2: RESOLVE_IN_ROOT since Linux 5.6).
+// Nothing here follows a link out of the root or through /proc's magic links (openat2, since Linux 5.6).
 
 import type { Bytes } from "../base/bytes.ts";
 import { door } from "./door.ts";

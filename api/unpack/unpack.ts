@@ -33,7 +33,7 @@ export interface DiffRequest {
   mountpoints: readonly [lower: string, upper: string];
 }
 
-// `containerd-unpack sync <path>`, `containerd-unpack fifos <path>…` and `containerd-unpack unmount <path>` answer nothing.
+// `containerd-unpack sync <path>`, `fifos <path>…` and `unmount <path>` answer nothing.
 
 /** The last line on stderr when the exit code is 1. */
 export interface UnpackFailure {

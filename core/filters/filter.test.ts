@@ -1,3 +1,5 @@
+// Filter expressions: what they hold for, and what is no expression.
+
 import assert from "node:assert/strict";
 import test from "node:test";
 import { fieldReader, parseFilters } from "./filter.ts";

@@ -1,3 +1,5 @@
+// The metadata database: what survives, what shares a transaction, and what becomes of a damaged file.
+
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -83,7 +85,6 @@ test("a file that is no database at all is set aside", () =>
     await open(path).close();
     writeFileSync(path, "not a database, whatever its name says".repeat(100));
     const database = open(path, warnings);
-    assert.equal(warnings.length, 2 + warnings.length - 2);
     assert.match(warnings[0]!, /set aside/);
     await database.close();
   }));

@@ -4,8 +4,8 @@
 //        │          │                  │
 //        └─ failed  └──────────────────┴──▶ stopped ──delete──▶ gone
 //
-// An exec goes the same way inside its task: exec (added), start (running), stopped, deleteProcess. Its calls name it by
-// execId; an empty execId means the init process. A task whose shim died is reported with exit and delete events.
+// An exec goes the same way inside its task: exec (added), start (running), stopped, deleteProcess. Its calls name it
+// by execId; an empty execId means the init process. A task whose shim died is reported with exit and delete events.
 
 import type { Labels, Mount, TypedValue } from "../values.ts";
 

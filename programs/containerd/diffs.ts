@@ -1,5 +1,5 @@
-// The contract of core/diff on this machine: bytes flow content ─▶ decompression and digest (here) ─▶ containerd-unpack,
-// and the other way for a comparison. Nothing is held whole in memory.
+// The contract of core/diff on this machine: content ─▶ decompression and digest (here) ─▶ containerd-unpack, and the
+// other way for a comparison. Nothing is held whole in memory.
 
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { Readable, Transform } from "node:stream";

@@ -1,3 +1,5 @@
+// The tar codec against itself, against GNU tar, and against broken input.
+
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// What this runtime can do, in the runtime-spec's form: for engines that choose by it (`runc features`, a shim's -info).
+// What this runtime can do, in the runtime-spec's form: for engines that choose by it (`runc features`, a shim's
+// -info).
 
 import type { Json } from "../base/json.ts";
 import { CAPABILITY_NAMES } from "../linux/capability.ts";

@@ -1,4 +1,5 @@
-// What a container used, read from its cgroups, in the shape of `runc events`. What a controller does not say is left out.
+// What a container used, read from its cgroups, in the shape of `runc events`. What a controller does not say is left
+// out.
 
 import { readTextIfThere } from "../../linux/fd.ts";
 import { directoryOf } from "./limits.ts";

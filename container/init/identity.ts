@@ -71,7 +71,8 @@ function available(wanted: CapabilityPlan, warn: (message: string) => void): Cap
   };
 }
 
-/** False when the permission is missing: root may lack what the user has (a network filesystem), so it is tried twice. */
+/** False when the permission is missing: root may lack what the user has (a network filesystem), so it is tried
+ *  twice. */
 function enterDirectory(path: string): boolean {
   try {
     changeDirectory(path);

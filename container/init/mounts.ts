@@ -129,7 +129,8 @@ function makeFilesystem(plan: MountPlan): fs.Fd {
   try {
     return m.newMount(plan.type, plan.source, plan.options, plan.set);
   } catch (thrown) {
-    // Inside a user namespace without a network namespace of its own sysfs is refused; the host's is bound, as runc does.
+    // Inside a user namespace without a network namespace of its own sysfs is refused; the host's is bound, as runc
+    // does.
     if (plan.type !== "sysfs" || errnoOf(thrown) !== EPERM) throw thrown;
     const tree = m.cloneTree(fs.AT_FDCWD, "/sys", true);
     m.changeMount(tree.number, { set: plan.set, recursive: true });

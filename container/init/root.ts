@@ -9,7 +9,8 @@ import * as nr from "../../linux/numbers.ts";
 import { propagationOf } from "../spec/mounts.ts";
 import type { Birth } from "./birth.ts";
 
-/** Cuts this namespace's mounts off from the host's and puts the root in as a mount of its own (pivot_root wants one). */
+/** Cuts this namespace's mounts off from the host's and puts the root in as a mount of its own (pivot_root wants
+ *  one). */
 export function openRoot(birth: Birth): void {
   const { rootfs, linux } = birth.plan;
   if (!birth.plan.namespaces.has("mount")) {

@@ -1,5 +1,6 @@
 // Readers of JSON fields: each turns an untyped value into a typed one or refuses with the field's name, so that
-// config.json is checked while it is read. A field that is absent or null takes its default; unknown fields are ignored.
+// config.json is checked while it is read. A field that is absent or null takes its default; unknown fields are
+// ignored.
 //
 //     const readUser = record({ uid: or(uint32, 0), umask: optional(uint32) });
 //     type User = Read<typeof readUser>;                       // { uid: number; umask: number | null }

@@ -1,4 +1,5 @@
-// linux.seccomp of config.json: read, checked with runc's wording, and flattened for the compiler (host/src/seccomp.rs).
+// linux.seccomp of config.json: read, checked with runc's wording, and flattened for the compiler
+// (host/src/seccomp.rs).
 
 import { Failure } from "../../base/errors.ts";
 import { list, optional, or, type Read, record, text, uint32, uint64 } from "./fields.ts";

@@ -71,7 +71,8 @@ export function print(text: string): void {
 
 function usage(command: Command, flags: readonly FlagEntry[]): string {
   const options = flags.length > 0 ? " [command options]" : "";
-  let text = `NAME:\n   runc ${command.name} - ${command.summary}\n\nUSAGE:\n   runc ${command.name}${options} ${command.arguments}\n`;
+  const name = `runc ${command.name}`;
+  let text = `NAME:\n   ${name} - ${command.summary}\n\nUSAGE:\n   ${name}${options} ${command.arguments}\n`;
   if (flags.length > 0) text += `\nOPTIONS:\n${formatFlags(flags)}`;
   return text;
 }

@@ -191,7 +191,8 @@ describe("known attacks on what the runtime mounts, executes and keeps open", ()
     const before = readFileSync(OURS).length;
     writeFileSync(join(bench.rootfs, "bin/evil"), "#!/proc/self/exe --version\n", { mode: 0o755 });
     const loop =
-      "while true; do for p in /proc/[0-9]*; do echo x 2>/dev/null >$p/exe; done; done & for i in 1 2 3; do /bin/evil; done";
+      "while true; do for p in /proc/[0-9]*; do echo x 2>/dev/null >$p/exe; done; done & " +
+      "for i in 1 2 3; do /bin/evil; done";
     const id = bench.start(["sh", "-c", `${loop}; sleep 60`]);
     for (let round = 0; round < 5; round++) bench.runc(["exec", id, "/bin/evil"]);
     await sleep(200);

@@ -55,7 +55,8 @@ describe("the program of a container finds the same as under the original", both
     ["devices", "ls -la /dev | sed -E 's/ +/ /g' | cut -d' ' -f1-4,9- | grep -v ' \\.\\.?$'"],
     [
       "mounts",
-      "cut -d' ' -f4- /proc/self/mountinfo | grep -v ^/process_api | grep -v 'tmpfs ro' | sed -E 's#/[a-zA-Z0-9]+-[0-9]+ /sys#/ID /sys#'",
+      "cut -d' ' -f4- /proc/self/mountinfo | grep -v ^/process_api | grep -v 'tmpfs ro' | " +
+        "sed -E 's#/[a-zA-Z0-9]+-[0-9]+ /sys#/ID /sys#'",
     ],
     ["limits", "cat /proc/self/limits"],
     ["cgroups", "sed -E 's#-[0-9]+$##' /proc/self/cgroup"],

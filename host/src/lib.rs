@@ -6,6 +6,7 @@
 pub mod arena;
 mod door;
 pub mod engine;
+mod seal;
 mod seccomp;
 mod text;
 
@@ -17,6 +18,8 @@ pub struct Program {
     name: *const c_char,
     code: *const u8,
     length: usize,
+    /// When to start over from a read-only copy of the executable: see seal.rs.
+    seal: *const c_char,
 }
 
 /// Exit code when a program ends by an exception nobody caught (EX_SOFTWARE of sysexits.h).
@@ -49,6 +52,9 @@ pub unsafe extern "C" fn gantry_main(
     let programs = std::slice::from_raw_parts(programs, count);
     let called = CStr::from_ptr(start.arguments[0]).to_bytes();
     let program = find(programs, called);
+    if seal::wanted(program.seal, &start) {
+        seal::seal(&start);
+    }
     let engine = engine::Engine::new();
     let context = engine.context;
     if !engine.load(std::slice::from_raw_parts(program.code, program.length)) {

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { layout } from "./paths.ts";
-import { type CompiledProgram, EXECUTABLES } from "./programs.ts";
+import { type CompiledProgram, EXECUTABLES, SEALED } from "./programs.ts";
 import { run } from "./run.ts";
 
 export function linkExecutables(programs: ReadonlyMap<string, CompiledProgram>): void {
@@ -49,16 +49,20 @@ function linkName(name: string, target: string): void {
   symlinkSync(target, path);
 }
 
-/** struct Program of host/src/lib.rs: name, code, length; and a main that passes the table on as fourth and fifth
+/** struct Program of host/src/lib.rs: name, code, length, seal; and a main that passes the table on as fourth and fifth
  *  argument (System V AMD64 ABI: rcx, r8). */
 function assembly(carried: readonly CompiledProgram[], aliases: readonly [string, string][]): string {
   const at = new Map(carried.map((program, index) => [program.name, index]));
   const entries = [...carried.map((program) => [program.name, program.name] as const), ...aliases];
   const rows = entries.map(([, target], index) => {
     const code = at.get(target)!;
-    return `  .quad .Lname${index}, .Lcode${code}, .Lend${code} - .Lcode${code}`;
+    const seal = SEALED[target] === undefined ? "0" : `.Lseal${code}`;
+    return `  .quad .Lname${index}, .Lcode${code}, .Lend${code} - .Lcode${code}, ${seal}`;
   });
   const names = entries.map(([name], index) => `.Lname${index}: .asciz "${name}"`);
+  const seals = carried.map(({ name }, index) =>
+    SEALED[name] === undefined ? "" : `.Lseal${index}: .asciz "${SEALED[name]}"`,
+  );
   const codes = carried.map(
     (program, index) => `.balign 16\n.Lcode${index}: .incbin "${program.code}"\n.Lend${index}:`,
   );
@@ -68,6 +72,7 @@ function assembly(carried: readonly CompiledProgram[], aliases: readonly [string
     "table:",
     ...rows,
     ...names,
+    ...seals,
     ...codes,
     ".text",
     ".globl main",

@@ -3,7 +3,7 @@
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer } from "../../../container/create.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
-import { sealExecutable } from "../../../container/seal.ts";
+import { requireSealed } from "../../../container/seal.ts";
 import { connectUnix } from "../../../linux/socket.ts";
 import type { Command } from "../command.ts";
 import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
@@ -17,7 +17,7 @@ export const create: Command = {
     const given = bundleFlags(line);
     const [id] = line.parse(1, 1);
     try {
-      sealExecutable();
+      requireSealed();
       const plan = planFrom(given, id!, context);
       const { terminal } = plan.process.spec;
       if (terminal && given.console.value === "") {

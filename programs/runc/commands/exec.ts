@@ -5,7 +5,7 @@ import { parseGoUint } from "../../../base/flags/go.ts";
 import { entries as entriesOf } from "../../../base/flags/values.ts";
 import { execInContainer } from "../../../container/exec.ts";
 import { parseConfig, readBundle } from "../../../container/plan.ts";
-import { sealExecutable } from "../../../container/seal.ts";
+import { requireSealed } from "../../../container/seal.ts";
 import { checkProcess } from "../../../container/spec/check.ts";
 import { type ProcessSpec, readProcess } from "../../../container/spec/schema.ts";
 import { type Container, loadContainer, stateOf } from "../../../container/state.ts";
@@ -27,7 +27,7 @@ export const exec: Command = {
     const given = execFlags(line);
     const [id, ...args] = line.parse(1, Number.POSITIVE_INFINITY);
     try {
-      sealExecutable();
+      requireSealed();
       return execute(id!, args, { given, context });
     } catch (thrown) {
       throw new Failure("unknown", `exec failed: ${messageOf(thrown)}`, { cause: thrown });

@@ -5,7 +5,7 @@ import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer, stateFor } from "../../../container/create.ts";
 import { runHooks } from "../../../container/hooks.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
-import { sealExecutable } from "../../../container/seal.ts";
+import { requireSealed } from "../../../container/seal.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
 import type { Command } from "../command.ts";
 import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
@@ -26,7 +26,7 @@ export const run: Command = {
     const [id] = line.parse(1, 1);
     const warn = (message: string) => context.log.warn(message);
     try {
-      sealExecutable();
+      requireSealed();
       const plan = planFrom(given, id!, context);
       using console = openConsole(plan.process.spec, { detach: detach.value, socket: given.console.value });
       const foreground = detach.value ? null : new Foreground();

@@ -7,9 +7,25 @@ export function isMap(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
+/** A value of a type with a text of its own, which differs from its JSON. */
+export class Shown {
+  readonly text: string;
+  readonly json: unknown;
+
+  constructor(text: string, json: unknown) {
+    this.text = text;
+    this.json = json;
+  }
+
+  toJSON(): unknown {
+    return this.json;
+  }
+}
+
 /** %v. At the top of an output null is "<no value>", which the caller decides. */
 export function showValue(value: unknown): string {
   if (value === null || value === undefined) return "<nil>";
+  if (value instanceof Shown) return value.text;
   if (Array.isArray(value)) return `[${value.map(showValue).join(" ")}]`;
   if (isMap(value)) {
     const keys = Object.keys(value).sort();

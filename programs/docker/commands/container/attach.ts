@@ -35,7 +35,7 @@ export const attach: Command = {
         using _size = tty ? followSize(cli, "containers", container.Id) : null;
         await copyAttached(cli, { ...streams, stream });
       });
-      return (await ending).status();
+      return await (await ending).status();
     };
   },
 };

@@ -4,6 +4,7 @@ import type { ContainerSummary, Port } from "../../../../api/engine/container.ts
 import { quote } from "../../../../base/flags/go.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
+import { Shown } from "../../format/print.ts";
 import { ellipsis, joinMap, type RowKind, renderRows, shortId } from "../../format/rows.ts";
 import { humanDuration, humanSize, utcTime } from "../../format/units.ts";
 import { familiarName, parseReference } from "../../reference.ts";
@@ -49,7 +50,12 @@ const MOUNT_LETTERS = 15;
 export function containerRows(cli: Cli, cut: boolean): RowKind<ContainerSummary> {
   const now = cli.runtime.clock.now();
   const id = (text: string) => (cut ? shortId(text) : text.replace(/^sha256:/, ""));
-  const platform = (item: ContainerSummary) => item.ImageManifestDescriptor?.platform ?? null;
+  const platform = (item: ContainerSummary) => {
+    const value = item.ImageManifestDescriptor?.platform ?? null;
+    if (value === null) return new Shown("<nil>", null);
+    const parts = [value.os, value.architecture, value.variant ?? ""];
+    return new Shown(parts.filter((part) => part !== "").join("/"), value);
+  };
   return {
     goType: "*formatter.ContainerContext",
     titles: {

@@ -58,7 +58,7 @@ async function runContainer(cli: Cli, request: RunRequest): Promise<number> {
   // With a terminal the keys arrive as they are, so there is no signal to pass on but those of the system.
   using _signals = options.sigProxy && attached && !body.Tty ? proxySignals(cli, id) : null;
   if (!attached) return startDetached(cli, id);
-  return runAttached(cli, request, { id, body });
+  return await runAttached(cli, request, { id, body });
 }
 
 function prepareStreams(cli: Cli, request: RunRequest, body: CreateContainerRequest): void {

@@ -62,7 +62,7 @@ async function startAttached(cli: Cli, name: string, wanted: { stdin: boolean; k
       await cli.engine.post(`/containers/${container.Id}/start`);
       using _size = tty ? followSize(cli, "containers", container.Id) : null;
       await copied;
-      return end.status();
+      return await end.status();
     });
   } catch (thrown) {
     if (thrown instanceof Detached) return 0;

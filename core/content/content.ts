@@ -5,8 +5,8 @@
 //        └── same ref ─────┘ (resumes after a broken connection)             └── a blob is never changed again
 //
 // A ref names an ingest and is chosen by the writer (`layer-sha256:…`); one writer at a time holds it, a second
-// one gets "unavailable". A blob belongs to the namespaces that have a record of it; the bytes are stored once. Labels carry
-// what garbage collection follows (containerd.io/gc.ref.content.*, gc.ref.snapshot.*) and where it came from.
+// one gets "unavailable". A blob belongs to the namespaces that have a record of it; the bytes are stored once. Labels
+// carry what garbage collection follows (containerd.io/gc.ref.content.*, gc.ref.snapshot.*) and where it came from.
 //
 // store.ts is containerd's own body; remote.ts is the same over gRPC; conformance.ts runs on both.
 

@@ -18,6 +18,7 @@ import { type OverlaySnapshots, SNAPSHOTTER } from "../snapshots/overlay.ts";
 import type { Labels } from "../values.ts";
 
 const SCHEDULE_DELAY = 100; // milliseconds from a deletion to the collection it asks for
+const INGEST_IDLE = 24 * 3_600_000; // milliseconds without a write after which an ingest is given up
 const ROOT = "containerd.io/gc.root";
 const EXPIRE = "containerd.io/gc.expire";
 const FLAT = "containerd.io/gc.flat";
@@ -110,6 +111,7 @@ export class Collector {
       }
     });
     this.removeBlobs();
+    await this.removeIngests();
     await this.removeDirectories();
     return collected;
   }
@@ -144,12 +146,23 @@ export class Collector {
     }
   }
 
+  /** Nobody has written to them for so long that nobody will. */
+  private async removeIngests(): Promise<void> {
+    const { blobs } = this.parts;
+    for (const ingest of await blobs.files.ingests()) {
+      const idle = Date.now() - ingest.updatedAt;
+      if (idle < INGEST_IDLE || blobs.held.has(ingest.name)) continue;
+      await blobs.files.removeIngest(ingest.name);
+    }
+  }
+
   private async removeDirectories(): Promise<void> {
     const { snapshots } = this.parts;
-    for (const number of snapshots.directories.numbers()) {
-      if (snapshots.making.has(number) || snapshots.used().has(number)) continue;
-      if (this.predates(snapshots.directories.fs(number))) continue;
-      await snapshots.directories.retire(number);
+    // Numbers are never used twice: one that no record names now, and that nobody is making, stays unnamed.
+    const [present, used] = [snapshots.directories.numbers(), snapshots.used()];
+    const unnamed = present.filter((number) => !used.has(number) && !snapshots.making.has(number));
+    for (const number of unnamed) {
+      if (!this.predates(snapshots.directories.fs(number))) await snapshots.directories.retire(number);
     }
     void snapshots.sweep();
   }

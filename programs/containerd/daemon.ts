@@ -173,7 +173,9 @@ export class Daemon implements AsyncDisposable {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const file = join(directory, "uuid");
     if (!existsSync(file)) writeFileSync(file, randomUUID());
-    return { version, revision, uuid: readFileSync(file, "utf8").trim(), root: config.root };
+    const { database } = this.stores;
+    const commits = () => ({ all: database.commits, synced: database.syncedCommits });
+    return { version, revision, uuid: readFileSync(file, "utf8").trim(), root: config.root, commits };
   }
 }
 

@@ -76,8 +76,8 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** From `<shim> -v`: our own, or a Go shim that is new enough. One that does not say is taken for an old one, whose form
- *  every shim understands. */
+/** From `<shim> -v`: our own, or a Go shim that is new enough. One that does not say is taken for an old one, whose
+ *  form every shim understands. */
 function takesBootstrap(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     execFile(path, ["-v"], { timeout: VERSION_TIMEOUT, maxBuffer: 64 << 10 }, (_error, stdout) => {

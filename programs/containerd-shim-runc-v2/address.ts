@@ -24,7 +24,8 @@ export function socketDirectory(env: Readonly<Record<string, string>>, given: st
 /** The group a container belongs to, by the annotations in its bundle's config.json; else itself. */
 export function groupOf(bundle: string, id: string): string {
   const text = fd.readTextIfThere(`${bundle}/config.json`, CONFIG_LIMIT);
-  if (text === null) return id;
+  // Parsed only where it matters: the memory a whole spec takes would stay with the shim for its life.
+  if (text === null || !GROUP_LABELS.some((label) => text.includes(label))) return id;
   const spec = JSON.parse(text) as { annotations?: Record<string, string> } | null;
   for (const label of GROUP_LABELS) {
     const group = spec?.annotations?.[label];

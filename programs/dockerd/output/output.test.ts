@@ -66,7 +66,7 @@ test("rotation keeps the last files, and the reader goes over all of them in ord
     assert.deepEqual(readdirSync(folder).toSorted(), ["x.log", "x.log.1", "x.log.2"]);
     const numbers = (await texts(path)).map(Number);
     assert.equal(numbers.at(-1), 99);
-    numbers.forEach((number, at) => assert.equal(number, numbers[0]! + at));
+    for (const [at, number] of numbers.entries()) assert.equal(number, numbers[0]! + at);
     assert.deepEqual((await texts(path, 20)).map(Number), numbers.slice(-20));
   }));
 
@@ -104,7 +104,7 @@ test("a follower sees every line once over rotations and ends with the container
     end();
     await reading;
     assert.equal(found.length, 2000);
-    found.forEach((number, at) => assert.equal(number, at));
+    for (const [at, number] of found.entries()) assert.equal(number, at);
   }));
 
 test("a slow client gets every byte in order, from memory and from disk", () =>
@@ -124,7 +124,7 @@ test("a slow client gets every byte in order, from memory and from disk", () =>
     await reading;
     const lines = text.trimEnd().split("\n");
     assert.equal(lines.length, 600_000);
-    lines.forEach((line, at) => assert.equal(Number(line), Math.floor(at / 1000)));
+    for (const [at, line] of lines.entries()) assert.equal(Number(line), Math.floor(at / 1000));
   }));
 
 test("frames are put together from any pieces, and a length beyond the limit is refused", () => {

@@ -81,14 +81,16 @@ export class ClientAttachment implements Attachment {
     this.#connected(null);
   }
 
-  /** Serves the client until output ended or it went away. `detached` is told when it used its keys. */
-  async serve(stream: ByteStream, detached: () => void): Promise<void> {
+  /** Serves the client until output ended and `settled` resolved, or it went away. `detached` is told when it used its
+   *  keys. A client asks for the exit code as soon as its stream ends, so the code has to be known by then. */
+  async serve(stream: ByteStream, detached: () => void, settled: Promise<void> = Promise.resolve()): Promise<void> {
     this.#stream = stream;
     const input = this.#readInput(stream, detached).catch(() => {});
     try {
       for (let piece = await this.#queue.next(); piece !== null; piece = await this.#queue.next()) {
         await stream.write(piece);
       }
+      if (!this.#detached) await settled;
       stream.closeWrite();
     } catch {
       // The client is gone.

@@ -134,7 +134,8 @@ async function execStart(engine: Engine, exchange: Exchange): Promise<void> {
     setTimeout(() => stream.close(), 2000).unref();
     return;
   }
-  await client.serve(stream, () => emitContainer(engine, exec.container, "exec_detach", { execID: exec.id }));
+  const detached = () => emitContainer(engine, exec.container, "exec_detach", { execID: exec.id });
+  await client.serve(stream, detached, exec.ended);
 }
 
 function checkStartable(exec: Exec): void {

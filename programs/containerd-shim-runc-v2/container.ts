@@ -10,7 +10,8 @@ import { parseJson } from "../../base/json.ts";
 import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { kill } from "../../linux/signal.ts";
 import { Runc, type RuncSettings } from "./call/runc.ts";
-import { findCgroups, type TaskCgroups } from "./cgroup-stats.ts";
+import { type Group, groupOfProcess } from "./cgroup/group.ts";
+import { OomWatch } from "./cgroup/oom.ts";
 import { CONFIG_LIMIT, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
 import { Process, type StdioNames } from "./process.ts";
@@ -41,8 +42,9 @@ export class Container {
   readonly #runc: Runc;
   readonly #lock = new Lock();
   readonly #specs = new Map<string, string>();
-  #cgroups: TaskCgroups | null = null;
   #execsGone: (() => void)[] = [];
+  #group: Group | null = null;
+  #oom: OomWatch | null = null;
 
   constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
     this.id = settings.id;
@@ -67,11 +69,10 @@ export class Container {
     return found;
   }
 
-  /** Its control groups; asked for once, since a process that ended has none. */
-  cgroups(): TaskCgroups {
-    this.#cgroups ??= findCgroups(this.init.pid);
-    if (this.#cgroups === null) throw new Failure("not_found", "cgroup does not exist");
-    return this.#cgroups;
+  /** Its control group, as found when it was made. */
+  group(): Group {
+    if (this.#group === null) throw new Failure("not_found", "the process has not been created");
+    return this.#group;
   }
 
   /** Makes the container; on failure nothing of it is left. */
@@ -87,6 +88,7 @@ export class Container {
       ];
       await this.#launch(this.init, { what: "OCI runtime create failed", args, pidFile });
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
+      this.#group = groupOfProcess(this.init.pid);
     } catch (thrown) {
       unmountAll(this.rootfs);
       throw thrown;
@@ -105,6 +107,7 @@ export class Container {
         await this.#runc.run("OCI runtime start failed", ["start", this.id]);
         process.status = "running";
         announce.start(this.#shim.events, this);
+        this.#watchMemory();
       } finally {
         this.#released(process);
       }
@@ -132,8 +135,10 @@ export class Container {
   async delete(execId: string): Promise<{ pid: number; ended: Ended }> {
     const process = this.process(execId);
     process.requireStopped();
-    if (process === this.init) await this.#lock.run(() => this.#deleteInit());
-    else if (process.starting) throw new Failure("failed_precondition", "the process is being started");
+    if (process === this.init) {
+      await this.#lock.run(() => this.#deleteInit());
+      this.#oom?.close();
+    } else if (process.starting) throw new Failure("failed_precondition", "the process is being started");
     await process.io?.finished();
     process.io?.close();
     if (process !== this.init) {
@@ -236,8 +241,15 @@ export class Container {
     this.#execEnded();
   }
 
+  #watchMemory(): void {
+    if (this.#group === null) return;
+    const killed = () => announce.oom(this.#shim.events, this);
+    this.#oom = new OomWatch(this.#shim.runtime.loop, this.#group, killed);
+  }
+
   async #exited(process: Process, ended: Ended): Promise<void> {
     if (process.holdExit(ended)) return;
+    this.#oom?.check();
     if (process === this.init) await this.#othersGone();
     await process.io?.drain();
     process.setEnded(ended);

@@ -1,5 +1,5 @@
-// One shim, driven as a daemon drives it: bundles with a busybox root, its start, the task service over ttrpc, the events
-// it reports, its attach sockets. The runtime is Debian's runc. Nothing is left when the lab is closed.
+// One shim, driven as a daemon drives it: bundles with a busybox root, its start, the task service over ttrpc, events,
+// attach sockets. The runtime is Debian's runc. Nothing is left when the lab is closed.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -32,7 +32,7 @@ const BIN = process.env["GANTRY_BIN"] ?? join(import.meta.dirname, "../../dist/b
 export const SHIM = join(BIN, "containerd-shim-runc-v2");
 export const skip =
   existsSync(SHIM) && existsSync("/usr/sbin/runc") && process.getuid?.() === 0 ? false : "needs a build, runc and root";
-const APPLETS = ["seq", "dd", "yes", "head", "tty", "stty", "ps", "kill", "printf", "usleep", "wc", "ls"];
+const APPLETS = ["seq", "dd", "yes", "head", "tty", "stty", "ps", "kill", "printf", "usleep", "wc", "ls", "tail"];
 
 export class ShimLab implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), "gantry-shim-"));
@@ -202,7 +202,7 @@ export interface Spec {
   root: { readonly: boolean };
   process: { terminal: boolean; args: string[] };
   annotations?: Record<string, string>;
-  linux: { namespaces: { type: string }[] };
+  linux: { namespaces: { type: string }[]; resources: Record<string, unknown> };
 }
 
 /** A client of an attach socket: frames in the order of arrival. */

@@ -1,4 +1,4 @@
-// The shim by itself, with real containers: life cycle and events, its own logs, attached clients, and what it survives.
+// The shim by itself, with real containers: life cycle and events, its own logs, attached clients, what it survives.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -8,6 +8,8 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskExit } from "../../api/containerd/gen/task_events.ts";
 import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { Metrics as MetricsV1 } from "../../api/task/gen/cgroups_v1.ts";
+import { Metrics as MetricsV2 } from "../../api/task/gen/cgroups_v2.ts";
 import { codeOf, messageOf } from "../../base/errors.ts";
 import { Attached, ShimLab, skip } from "./shim-lab.ts";
 
@@ -91,6 +93,41 @@ test("a failing exec gives the runtime's own reason and harms nothing", { skip }
     [],
   );
   assert.equal((await lab.task.state({ id: lab.id })).status, 2);
+});
+
+test("figures of the control group come as containerd's clients know them", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sleep", "100"], (config) => {
+    config.linux.resources["memory"] = { limit: 64 << 20 };
+    config.linux.resources["pids"] = { limit: 77 };
+  });
+  await lab.create();
+  const stats = (await lab.task.stats({ id: lab.id })).stats!;
+  const figures =
+    stats.typeUrl === MetricsV2.typeName ? figuresV2(MetricsV2.decode(stats.value)) : figuresV1(stats.value);
+  assert.deepEqual([figures.pids, figures.memory], [77n, BigInt(64 << 20)]);
+  assert(figures.cpu > 0n && figures.running > 0n);
+});
+
+function figuresV1(value: Uint8Array) {
+  const { pids, memory, cpu } = MetricsV1.decode(value);
+  const [running, limit] = [pids!.current, memory!.usage!.limit];
+  return { running, pids: pids!.limit, memory: limit, cpu: cpu!.usage!.total };
+}
+
+function figuresV2({ pids, memory, cpu }: MetricsV2) {
+  return { running: pids!.current, pids: pids!.limit, memory: memory!.usageLimit, cpu: cpu!.usageUsec };
+}
+
+test("a process killed for want of memory is told before its container's exit", { skip }, async () => {
+  const script = "head -c 300000000 /dev/zero | tail -c 200000000 > /dev/null; exit 3";
+  await using lab = await ShimLab.start(["/bin/sh", "-c", script], (config) => {
+    config.linux.resources["memory"] = { limit: 30 << 20, swap: 30 << 20 };
+  });
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 3);
+  await lab.eventually("the exit", () => lab.topics().includes("/tasks/exit"));
+  assert.deepEqual(lab.topics(), ["/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit"]);
 });
 
 test("two hundred executed processes leave no descriptor, no zombie and little memory", { skip }, async () => {

@@ -8,7 +8,7 @@ import { decodeUtf8 } from "../../../base/bytes.ts";
 import { Failure } from "../../../base/errors.ts";
 import { processId } from "../../../linux/process.ts";
 import type { HandlersOf } from "../../../wire/call.ts";
-import { readStats } from "../cgroup-stats.ts";
+import { readStats } from "../cgroup/stats.ts";
 import { Container } from "../container.ts";
 import { keepOptions, parseOptions, rootOf, runtimeOf } from "../options.ts";
 import { STATUS } from "../process.ts";
@@ -141,7 +141,7 @@ function state(shim: Shim, container: Find) {
     async stats(request: task.StatsRequest) {
       const found = container(request.id);
       if (found.init.pid === 0) throw new Failure("not_found", "the process has not been created");
-      return { stats: readStats(found.cgroups()) };
+      return { stats: readStats(found.group()) };
     },
     async connect(request: task.ConnectRequest) {
       return { shimPid: processId(), taskPid: shim.containers.get(request.id)?.init.pid ?? 0, version: "" };

@@ -29,7 +29,7 @@ export const EVENT_QUEUE_LIMIT = 2048;
 export const EVENT_TIMEOUT = 5_000;
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
-export const EVENT_RETRY_LAST = 2_000;
+export const EVENT_RETRY_LAST = 1_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;

@@ -90,7 +90,10 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited): Pro
     server.register(TaskV2, taskHandlers(shim));
     server.register(TaskV3, taskHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
-    void server.serve(listener, isOurs);
+    void server.serve(listener, (connection) => {
+      events.hurry();
+      return isOurs(connection);
+    });
   });
 }
 

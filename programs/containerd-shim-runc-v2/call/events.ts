@@ -44,6 +44,8 @@ export class Publisher {
   #client: TtrpcClient | null = null;
   #sending = false;
   #lost = 0;
+  #pause = EVENT_RETRY_FIRST;
+  #wake: () => void = () => {};
 
   constructor(parts: Parts, settings: EventSettings) {
     this.#parts = parts;
@@ -67,6 +69,12 @@ export class Publisher {
     if (!this.#sending) void this.#send();
   }
 
+  /** Somebody connected to the shim: the daemon is back, or about to be. */
+  hurry(): void {
+    this.#pause = EVENT_RETRY_FIRST;
+    this.#wake();
+  }
+
   /** Whether nothing waits. */
   get idle(): boolean {
     return !this.#sending;
@@ -79,7 +87,6 @@ export class Publisher {
 
   async #send(): Promise<void> {
     this.#sending = true;
-    let pause = EVENT_RETRY_FIRST;
     let refusals = 0;
     while (this.#queue.length > 0) {
       try {
@@ -89,17 +96,29 @@ export class Publisher {
         // A daemon that is away may be away for long; one that answers "no" again and again will not take it at all.
         if (!AWAY.includes(codeOf(thrown))) refusals++;
         if (refusals < EVENT_ATTEMPTS) {
-          await this.#parts.runtime.clock.sleep(pause);
-          pause = Math.min(pause * 2, EVENT_RETRY_LAST);
+          await this.#rest();
           continue;
         }
         this.#parts.log.say("error", `event ${this.#queue[0]!.topic} was refused: ${messageOf(thrown)}`);
       }
       this.#queue.shift();
-      pause = EVENT_RETRY_FIRST;
+      this.#pause = EVENT_RETRY_FIRST;
       refusals = 0;
     }
     this.#sending = false;
+  }
+
+  /** Until the next attempt. */
+  #rest(): Promise<void> {
+    const pause = this.#pause;
+    this.#pause = Math.min(pause * 2, EVENT_RETRY_LAST);
+    return new Promise((resolve) => {
+      const timer = this.#parts.runtime.clock.timer(pause, resolve);
+      this.#wake = () => {
+        timer[Symbol.dispose]();
+        resolve();
+      };
+    });
   }
 
   async #forward(envelope: Envelope): Promise<void> {

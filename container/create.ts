@@ -1,13 +1,13 @@
 // Makes a container up to the point where its program could run: record, cgroups, the first process. What fails on the
 // way is undone here; what a SIGKILL leaves is found by the `creating` link and cleaned by delete --force.
 //
-//     claim ─▶ creating link ─▶ cgroups ─▶ clone ─▶ limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
+//     claim ─▶ creating link ─▶ clone ─▶ cgroups, limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
 import { trySetLimit } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
-import { EACCES, errnoOf } from "../linux/errno.ts";
+import { EACCES, EPIPE, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { writeMappings } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";
@@ -61,15 +61,42 @@ export function createContainer(options: CreateOptions): Created {
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
     fs.symlink(`1 ${JSON.stringify(placed.cgroups.paths)}`, plan.paths.creating);
-    groups.makeCgroups(placed.cgroups, placed.hierarchies);
+    const late = joinsLate(plan, placed.cgroups);
+    groups.makeCgroups(
+      placed.cgroups,
+      late ? placed.hierarchies.filter(({ name }) => name === "") : placed.hierarchies,
+    );
     cgroups = placed.cgroups;
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
-    const started = startChild(options, cgroups);
+    const started = startChild(options, cgroups, late);
     pid = started.pid;
+    if (late) {
+      groups.makeCgroups(
+        placed.cgroups,
+        placed.hierarchies.filter(({ name }) => name !== ""),
+      );
+      tellOfCgroups(started.dialogue);
+    }
     return converse(options, { ...started, cgroups });
   } catch (thrown) {
     undo(plan, { pid, cgroups });
     throw thrown;
+  }
+}
+
+/** Cgroup v1 directories can be made while the child mounts. Not when it could not open them (a user namespace), or
+ *  when a helper or a joined namespace comes between. */
+function joinsLate({ namespaces }: Plan, cgroups: groups.Cgroups): boolean {
+  const joins = [...namespaces].some(([kind, path]) => path !== "" && kind !== "network");
+  return !cgroups.unified && !namespaces.has("user") && !joins;
+}
+
+/** A child that is gone already has said why; that is heard next. */
+function tellOfCgroups(dialogue: fs.Fd): void {
+  try {
+    say(dialogue.number, { kind: "go" });
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EPIPE) throw thrown;
   }
 }
 
@@ -78,11 +105,11 @@ interface Started {
   dialogue: fs.Fd;
 }
 
-function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgroups): Started {
+function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgroups, late: boolean): Started {
   const dialogue = openDialogue();
   using child = dialogue.child;
   const joins = openJoins(plan);
-  const tasks = groups.openTasks(cgroups);
+  const tasks = late ? null : groups.openTasks(cgroups);
   using birthplace = groups.openBirthplace(cgroups);
   using waiting = fifo ? makeFifo(plan) : null;
   try {
@@ -101,7 +128,7 @@ function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgro
     });
     return { pid, dialogue: dialogue.parent };
   } finally {
-    for (const descriptor of [...tasks, ...joins.values()]) descriptor.close();
+    for (const descriptor of [...(tasks ?? []), ...joins.values()]) descriptor.close();
   }
 }
 

@@ -4,7 +4,9 @@
 //     parent                          child
 //       │ ◀────────── map ───────────── │   only with a new user namespace: write my id mappings
 //       │ ── go ──────────────────────▶ │
-//       │        (sets cgroup limits)   │   (mounts)
+//       │        (makes cgroups)        │   (mounts)
+//       │ ── go ──────────────────────▶ │   the cgroups are made: join them; not when that came before the clone
+//       │        (sets limits, record)  │
 //       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks: run them now
 //       │ ── go ──────────────────────▶ │
 //       │ ◀────────── ready ─────────── │   all but the last steps are done; the limits may be lowered

@@ -2,7 +2,9 @@
 // Legacy (v1), hybrid and unified (v2) all come out as a list; a unified machine has one entry.
 
 import { Failure } from "../../base/errors.ts";
-import { readText, readTextIfThere, stat } from "../../linux/fd.ts";
+import { door } from "../../linux/door.ts";
+import { readText, readTextIfThere } from "../../linux/fd.ts";
+import * as nr from "../../linux/numbers.ts";
 
 export interface Hierarchy {
   /** v1: "memory", "cpu,cpuacct", "name=systemd"; v2: "". */
@@ -22,7 +24,7 @@ export function findHierarchies(): Hierarchy[] {
     if (name === undefined || own === undefined) continue;
     // The usual places first: reading mountinfo costs with every mount of the host.
     const usual = usualPlace(name);
-    if (usual !== null && stat(`${usual}${own}/${name === "" ? "cgroup.procs" : "tasks"}`) !== null) {
+    if (usual !== null && isThere(`${usual}${own}/${name === "" ? "cgroup.procs" : "tasks"}`)) {
       found.push({ name, mountpoint: usual, own });
       continue;
     }
@@ -35,8 +37,12 @@ export function findHierarchies(): Hierarchy[] {
 
 function usualPlace(name: string): string | null {
   if (name !== "") return `${ROOT}/${name.replace(/^name=/, "")}`;
-  if (stat(`${ROOT}/cgroup.controllers`) !== null) return ROOT;
-  return stat(`${ROOT}/unified/cgroup.controllers`) === null ? null : `${ROOT}/unified`;
+  if (isThere(`${ROOT}/cgroup.controllers`)) return ROOT;
+  return isThere(`${ROOT}/unified/cgroup.controllers`) ? `${ROOT}/unified` : null;
+}
+
+function isThere(path: string): boolean {
+  return door().syscall(nr.SYS_access, path, 0) === 0;
 }
 
 interface MountLine {

@@ -11,8 +11,8 @@ export class Birth {
   readonly plan: Plan;
   /** The child's end of the dialogue. */
   readonly dialogue: number;
-  /** v1 `tasks` files to join through. */
-  readonly tasks: readonly Fd[];
+  /** v1 `tasks` files to join through; null when the cgroups are made meanwhile and the parent says so. */
+  readonly tasks: readonly Fd[] | null;
   /** Namespaces to join, opened by the parent. */
   readonly joins: ReadonlyMap<NamespaceKind, Fd>;
   /** exec.fifo as O_PATH; null when the program is to run at once. */
@@ -24,6 +24,7 @@ export class Birth {
 
   /** The new root, as an attached mount. Set by the root stage. */
   root: Fd = NOT_YET as Fd;
+  joined = false;
   /** The container's devpts, from which its console comes. */
   devpts: Fd | null = null;
   /** Mounts that become read-only once they are filled. */

@@ -10,11 +10,13 @@ import type { Hierarchy } from "../cgroups/hierarchies.ts";
 import { cleanPath } from "../spec/check.ts";
 import type { MountPlan } from "../spec/mounts.ts";
 import type { Birth } from "./birth.ts";
+import { joinCgroups } from "./cgroup.ts";
 import { ensureTarget } from "./target.ts";
 
 const SAFE = m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC;
 
 export function mountCgroups(birth: Birth, plan: MountPlan): void {
+  joinCgroups(birth);
   using target = ensureTarget(birth.root.number, cleanPath(plan.destination), "directory");
   const { cgroupPaths } = birth;
   const unified = cgroupPaths[""];

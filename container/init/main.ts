@@ -1,21 +1,21 @@
 // The life of a container's first process, from its clone to its program. Each stage is a file; the order is runc's,
 // and hooks and later stages depend on it.
 //
-//     names ─▶ cgroups ─▶ namespaces ─▶ root ─▶ mounts ─▶ /dev ─▶ [hooks] ─▶ createContainer hooks ─▶ pivot
+//     names ─▶ namespaces ─▶ root ─▶ mounts, cgroups ─▶ /dev ─▶ [hooks] ─▶ createContainer hooks ─▶ pivot
 //       ─▶ console ─▶ read-only ─▶ hostname, sysctls ─▶ masks ─▶ identity ─▶ [ready] ─▶ start ─▶ filter ─▶ execve
 
 import { messageOf } from "../../base/errors.ts";
 import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
 import * as fs from "../../linux/fd.ts";
-import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
+import { NAMESPACES, setNamespace } from "../../linux/namespace.ts";
 import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
-import { joinTasks } from "../cgroups/manager.ts";
 import { runHooks } from "../hooks.ts";
 import { awaitGo, say } from "../messages.ts";
 import type { Birth } from "./birth.ts";
+import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices } from "./devices.ts";
 import { awaitStart, execute, prepare } from "./execute.ts";
@@ -82,13 +82,11 @@ function enterNamespaces(birth: Birth): void {
     awaitGo(birth.dialogue);
     becomeMappedRoot();
   }
-  joinTasks(birth.tasks);
+  if (birth.tasks !== null) joinCgroups(birth);
   for (const [kind, namespace] of birth.joins) {
     setNamespace(namespace.number, NAMESPACES[kind].flag, plan.namespaces.get(kind));
     namespace.close();
   }
-  // The root of a cgroup namespace is where its maker stands, so it is made only now.
-  if (birth.isNew("cgroup")) unshare(NAMESPACES.cgroup.flag);
   newSession();
   if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`);
   if (birth.isNew("network")) raiseLoopback();
@@ -106,6 +104,7 @@ function buildRoot(birth: Birth): void {
   const { process, spec, linux } = plan;
   openRoot(birth);
   mountAll(birth);
+  joinCgroups(birth);
   const devices = plan.namespaces.has("mount") && needsDevices(birth);
   if (devices) makeDevices(birth);
   if ((spec.hooks?.prestart.length ?? 0) + (spec.hooks?.createRuntime.length ?? 0) > 0) {

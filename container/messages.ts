@@ -19,7 +19,7 @@
 import { Failure } from "../base/errors.ts";
 import { formatJson } from "../base/json.ts";
 import { door } from "../linux/door.ts";
-import { must, retrying } from "../linux/errno.ts";
+import { ECONNRESET, must, retrying } from "../linux/errno.ts";
 import type { Fd } from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
 import { socketPair } from "../linux/socket.ts";
@@ -56,7 +56,11 @@ export function say(fd: number, message: ChildMessage | ParentMessage): void {
 /** Null at end of file. */
 export function hear<Message extends ChildMessage | ParentMessage>(fd: number): Message | null {
   const buffer = new Uint8Array(MESSAGE_LIMIT);
-  const got = must("recv", "", retrying(nr.SYS_recvfrom, fd, buffer, buffer.length, 0, null, null));
+  const receive = () => retrying(nr.SYS_recvfrom, fd, buffer, buffer.length, 0, null, null);
+  let got = receive();
+  // A peer that ended without reading all we said resets; what it had said itself comes after that.
+  if (got === -ECONNRESET) got = receive();
+  must("recv", "", got);
   return got === 0 ? null : (JSON.parse(door().decode(buffer, 0, got)) as Message);
 }
 

@@ -33,6 +33,7 @@ export const ELOOP = 40;
 export const ENODATA = 61;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
+export const ECONNRESET = 104;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
 

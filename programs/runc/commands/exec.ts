@@ -98,6 +98,7 @@ function execute(id: string, args: readonly string[], { given, context }: { give
   );
   try {
     const master = console.receive();
+    foreground?.prepare(master);
     writePidFile(given.pidFile.value, executed.pid);
     sendPidfd(given.pidfd.value, executed.pid);
     executed.release();

@@ -11,6 +11,8 @@ import { clearOnlcr, rawMode, setWindowSize, windowSize } from "../../../linux/t
 const POLLIN = 1;
 const WNOHANG = 1;
 const CHUNK = 32 << 10;
+/** Milliseconds without a byte after the program's end that are taken for the end of its output. */
+const DRAIN_SILENCE = 50;
 /** Kept to themselves: they mean this process, not the container's. */
 const NOT_FORWARDED: readonly number[] = [signals.SIGCHLD, signals.SIGPIPE, 23 /* SIGURG: Go's own */];
 const ALL = Array.from({ length: 64 }, (_, index) => index + 1).filter(
@@ -29,13 +31,16 @@ export class Foreground {
     this.#signals = signals.openSignalFd(caught);
   }
 
+  /** Before the program runs, so that it finds the right size from its first line on. */
+  prepare(master: fs.Fd | null): void {
+    if (master === null) return;
+    clearOnlcr(master.number);
+    resize(master.number);
+  }
+
   /** Until `pid` has ended; its code, or 128 and the signal. Takes the master. */
   follow(pid: number, master: fs.Fd | null): number {
     using terminal = master;
-    if (terminal !== null) {
-      clearOnlcr(terminal.number);
-      resize(terminal.number);
-    }
     using _raw = terminal === null ? null : rawMode(0);
     let input = terminal !== null;
     for (;;) {
@@ -44,7 +49,7 @@ export class Foreground {
       if (ready[0]) {
         const code = this.#handleSignals(pid, terminal);
         if (code !== null) {
-          if (terminal !== null) while (copy(terminal.number, 1));
+          if (terminal !== null) drain(terminal.number);
           return code;
         }
       }
@@ -87,13 +92,18 @@ function copy(from: number, to: number): boolean {
   return true;
 }
 
-function pollReadable(descriptors: readonly number[]): boolean[] {
+/** What the terminal still holds; until its end, or a silence when another process keeps it open. */
+function drain(master: number): void {
+  while (pollReadable([master], DRAIN_SILENCE)[0] === true && copy(master, 1));
+}
+
+function pollReadable(descriptors: readonly number[], timeout = -1): boolean[] {
   // struct pollfd: int fd, short events, short revents; a negative fd is skipped
   const words = new Int32Array(descriptors.length * 2);
   descriptors.forEach((fd, index) => {
     words[index * 2] = fd;
     words[index * 2 + 1] = POLLIN;
   });
-  door().syscall(nr.SYS_poll, words, descriptors.length, -1);
+  door().syscall(nr.SYS_poll, words, descriptors.length, timeout);
   return descriptors.map((_, index) => words[index * 2 + 1]! >> 16 !== 0);
 }

@@ -35,6 +35,7 @@ export const run: Command = {
       const container = { paths: plan.paths, record: created.record };
       try {
         const master = console.receive();
+        foreground?.prepare(master);
         writePidFile(given.pidFile.value, created.pid);
         sendPidfd(given.pidfd.value, created.pid);
         created.release();

@@ -1,3 +1,5 @@
+// The documents that core/spec builds, field by field.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ALL_CAPABILITIES, capabilitiesOfMask, DEFAULT_CAPABILITIES, resolveCapabilities } from "./capabilities.ts";

@@ -1,5 +1,5 @@
-// What the parts of the daemon share: the records, the neighbours, the settings. Made once by daemon.ts; passed to every
-// function that changes something, so that none of them reaches for globals.
+// What the parts of the daemon share: the records, the neighbours, the settings. Made once by daemon.ts; passed to
+// every function that changes something, so that none of them reaches for globals.
 
 import type { Clock } from "../../base/runtime.ts";
 import type { Database, Table } from "../../core/metadata/database.ts";

@@ -43,7 +43,8 @@ export function claimPidfile(path: string): Disposable {
   if (holder !== null) {
     throw new Failure(
       "failed_precondition",
-      `failed to start daemon, ensure docker is not running or delete ${path}: process with PID ${holder} is still running`,
+      `failed to start daemon, ensure docker is not running or delete ${path}: ` +
+        `process with PID ${holder} is still running`,
     );
   }
   rmSync(path, { force: true });

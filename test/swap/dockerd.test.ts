@@ -214,7 +214,8 @@ function words(text: string): string[] {
 
 for (const [containerdTitle, containerd] of CONTAINERDS) {
   const missing = [containerd, join(layout.bin, "dockerd")].filter((path) => !existsSync(path));
-  const skip = process.getuid?.() !== 0 ? "needs root" : missing.length > 0 ? `not there: ${missing.join(", ")}` : false;
+  const skip =
+    process.getuid?.() !== 0 ? "needs root" : missing.length > 0 ? `not there: ${missing.join(", ")}` : false;
   describe(`dockerd on ${containerdTitle}`, { skip }, () => {
     const pair = new Pair(containerd);
     before(() => pair.start());

@@ -1,5 +1,5 @@
-// dockerd's flags: every name the original knows, so that a command line written for it is read, with the kinds of their
-// values. What each one means here is decided in load.ts.
+// dockerd's flags: every name the original knows, so that a command line written for it is read, with the kinds of
+// their values. What each one means here is decided in load.ts.
 //
 // A row is: name, short name, kind, help. Kinds: bool, text, int, list (may be given often), map (key=value).
 

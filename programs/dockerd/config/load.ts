@@ -148,7 +148,7 @@ function refuse(values: Values): void {
   if (driver !== undefined && driver !== "overlayfs" && driver !== "") {
     throw new Failure(
       "invalid_argument",
-      `the storage driver ${String(driver)} is not supported: images belong to containerd, whose snapshotter is overlayfs`,
+      `the storage driver ${String(driver)} is not supported: images belong to containerd and its overlayfs`,
     );
   }
   for (const option of (values.get("exec-opts") as string[] | undefined) ?? []) {

@@ -1,14 +1,14 @@
-// The end of a container's process: told by containerd's event, or found when dockerd or containerd came back. Output is
-// drained, the task deleted, the network given back, and then the policy decides what comes next.
+// The end of a container's process: told by containerd's event, or found when dockerd or containerd came back. Output
+// is drained, the task deleted, the network given back, and then the policy decides what comes next.
 
 import { codeOf, messageOf } from "../../../base/errors.ts";
-import { changeState, type Engine, ROWS } from "../engine.ts";
+import { changeState, type Engine, saveRunning } from "../engine.ts";
 import type { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";
 import { stopHealth } from "./health.ts";
-import { durabilityOf, isRunning } from "./record.ts";
+import { isRunning } from "./record.ts";
 import { removeContainer } from "./remove.ts";
-import { releaseNetwork, runContainer } from "./start.ts";
+import { runContainer } from "./start.ts";
 
 /** Milliseconds that output may lag behind the end of the process before it is given up. */
 const DRAIN_LIMIT_MS = 30_000;
@@ -37,18 +37,11 @@ export function handleExit(engine: Engine, container: Container, facts: ExitFact
 async function finishRun(engine: Engine, container: Container, facts: ExitFacts): Promise<void> {
   const { id } = container;
   stopHealth(container);
-  const deleting = engine.containerd.tasks.delete(id).catch((thrown) => {
-    if (codeOf(thrown) !== "not_found") engine.log.warn(`deleting the task of ${id}: ${messageOf(thrown)}`);
-  });
   if (container.streams !== null) {
     await container.streams.drained(DRAIN_LIMIT_MS);
     container.streams.close();
     container.streams = null;
   }
-  await deleting;
-  const releasing = releaseNetwork(engine, container).catch((thrown) =>
-    engine.log.warn(`releasing the network of ${id}: ${messageOf(thrown)}`),
-  );
   const again = restartDelay(engine, container, facts);
   changeState(container, {
     status: again === null ? "exited" : "restarting",
@@ -58,11 +51,21 @@ async function finishRun(engine: Engine, container: Container, facts: ExitFacts)
     restartCount: container.record.state.restartCount + (again === null ? 0 : 1),
   });
   container.stopping = false;
+  const attached = container.record.endpoint !== null;
+  container.record = { ...container.record, endpoint: null };
   const { record } = container;
-  const saving = engine.database.change(
-    record.hostConfig.AutoRemove === true ? "running" : durabilityOfExit(container),
-    (change) => change.put(engine.records, [ROWS, id], record),
+  const removesItself = record.hostConfig.AutoRemove === true;
+  const saving = saveRunning(engine, container);
+  // The exit code must be in the row before the task, which has it as well, is gone.
+  if (removesItself) engine.background(`saving ${id}`, saving);
+  else await saving;
+  const deleting = engine.containerd.tasks.delete(id).catch((thrown) => {
+    if (codeOf(thrown) !== "not_found") engine.log.warn(`deleting the task of ${id}: ${messageOf(thrown)}`);
+  });
+  const releasing = (attached ? engine.networks.detach(id) : Promise.resolve()).catch((thrown) =>
+    engine.log.warn(`releasing the network of ${id}: ${messageOf(thrown)}`),
   );
+  await Promise.all([deleting, releasing]);
   emitContainer(engine, container, "die", {
     exitCode: String(facts.exitCode),
     execDuration: String(
@@ -70,20 +73,13 @@ async function finishRun(engine: Engine, container: Container, facts: ExitFacts)
     ),
   });
   container.wake(again === null ? ["next-exit", "not-running"] : ["next-exit"]);
-  await releasing;
-  engine.background(`saving ${id}`, saving);
   if (again !== null) scheduleRestart(engine, container, again);
-  else if (record.hostConfig.AutoRemove === true && !engine.stopping) {
+  else if (removesItself && !engine.stopping) {
     engine.background(
       `removing ${id}`,
       removeContainer(engine, container, { force: true, volumes: true, locked: false }),
     );
   }
-}
-
-/** An exit is found again through containerd as long as its task is there; the row itself need not wait for the disk. */
-function durabilityOfExit(container: Container): "running" | "acknowledged" {
-  return durabilityOf(container.record) === "running" ? "running" : "running";
 }
 
 /** Milliseconds until the next start; null when there is none. */

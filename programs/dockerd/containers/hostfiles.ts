@@ -1,5 +1,5 @@
-// hostname, hosts and resolv.conf of a container: files in its folder that are bound over the image's. Written at create
-// and again at each start, because an address may have changed.
+// hostname, hosts and resolv.conf of a container: files in its folder that are bound over the image's. Written at
+// create and again at each start, because an address may have changed.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

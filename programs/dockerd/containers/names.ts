@@ -16,8 +16,9 @@ const THINGS = (
   "anchor anvil arbor barge beacon bobbin bollard bramble brook buoy cairn canal capstan cedar chisel cobble compass " +
   "cove crane crate davit derrick dock dory ferry fjord frigate galley gantry girder grove hamlet harbour hawser " +
   "heron hoist inlet islet jetty kayak keel kestrel ladder lagoon lantern ledger lighter lock lugger mast meadow " +
-  "mooring orchard otter paddle pallet pier pilot pinnace plover pulley quay quill raft rigger rudder sailor schooner " +
-  "sextant shackle skiff sloop spar swallow tackle tender thicket tide trawler truss tug wharf willow winch yard"
+  "mooring orchard otter paddle pallet pier pilot pinnace plover pulley quay quill raft rigger rudder sailor " +
+  "schooner sextant " +
+  "shackle skiff sloop spar swallow tackle tender thicket tide trawler truss tug wharf willow winch yard"
 ).split(" ");
 
 export function checkName(name: string): void {

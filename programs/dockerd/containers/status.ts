@@ -1,4 +1,5 @@
-// The words of `docker ps`: "Up 5 minutes (healthy)", "Exited (0) 2 hours ago". The daemon renders them, not the client.
+// The words of `docker ps`: "Up 5 minutes (healthy)", "Exited (0) 2 hours ago". The daemon renders them, not the
+// client.
 
 import type { ContainerState } from "./record.ts";
 

@@ -1,5 +1,5 @@
-// Stop, kill, restart, pause: what a person does to a running container. A stop sends the container's own signal, waits,
-// and then kills; it holds no lock while it waits, because the exit needs it.
+// Stop, kill, restart, pause: what a person does to a running container. A stop sends the container's own signal,
+// waits, and then kills; it holds no lock while it waits, because the exit needs it.
 
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";

@@ -5,6 +5,7 @@ import type { ImageDeleteItem } from "../../../api/engine/image.ts";
 import { codeOf, Failure } from "../../../base/errors.ts";
 import type { Image } from "../../../core/images/images.ts";
 import type { Descriptor } from "../../../core/values.ts";
+import type { Container } from "../containers/container.ts";
 import { untilOf } from "../containers/prune.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../serve/engine/filters.ts";
@@ -88,31 +89,19 @@ function refuseInUse(
 ): void {
   const users = engine.containers.all().filter((container) => container.record.imageId === of.found.digest);
   const running = users.find((container) => container.running);
-  const what = of.byId ? of.short : `${of.text}`;
+  const action = of.byId ? `delete ${of.short}` : `remove repository reference "${of.text}"`;
+  const conflict = (container: Container, forced: string, words: string) => {
+    const id = container.id.slice(0, 12);
+    const why = of.byId ? `${words} ${id}` : `container ${id} is using its referenced image ${of.short}`;
+    return new Failure("failed_precondition", `conflict: unable to ${action} (${forced}) - ${why}`);
+  };
   if (running !== undefined && (of.byId || !options.force)) {
     const forced = of.byId ? "cannot be forced" : "must be forced";
-    const words = of.byId ? "image is being used by running container" : "container";
-    const id = running.id.slice(0, 12);
-    const tail = of.byId ? `${words} ${id}` : `${words} ${id} is using its referenced image ${of.short}`;
-    throw new Failure(
-      "failed_precondition",
-      `conflict: unable to ${of.byId ? "delete" : "remove repository reference"} ${quoted(what, of.byId)} (${forced}) - ${tail}`,
-    );
+    throw conflict(running, forced, "image is being used by running container");
   }
   const stopped = users[0];
   if (stopped === undefined || options.force) return;
-  const id = stopped.id.slice(0, 12);
-  const tail = of.byId
-    ? `image is being used by stopped container ${id}`
-    : `container ${id} is using its referenced image ${of.short}`;
-  throw new Failure(
-    "failed_precondition",
-    `conflict: unable to ${of.byId ? "delete" : "remove repository reference"} ${quoted(what, of.byId)} (must be forced) - ${tail}`,
-  );
-}
-
-function quoted(text: string, plain: boolean): string {
-  return plain ? text : `"${text}"`;
+  throw conflict(stopped, "must be forced", "image is being used by stopped container");
 }
 
 export async function pruneImages(

@@ -1,5 +1,5 @@
-// Images as dockerd sees them: names and digests in containerd's store, and what their configuration says. Nothing of an
-// image is kept here but a cache of what can never change (a digest's manifest and configuration).
+// Images as dockerd sees them: names and digests in containerd's store, and what their configuration says. Nothing of
+// an image is kept here but a cache of what can never change (a digest's manifest and configuration).
 
 import { createHash } from "node:crypto";
 import type { ImageConfig } from "../../../api/engine/image.ts";

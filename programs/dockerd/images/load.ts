@@ -229,10 +229,9 @@ async function imageOfManifest(
     return { mediaType: LAYER_TYPE + compression(start), digest, size };
   });
   if ((document.rootfs?.diff_ids ?? []).length !== layers.length) {
-    throw new Failure(
-      "invalid_argument",
-      `invalid manifest, layers length mismatch: expected ${document.rootfs?.diff_ids?.length ?? 0}, got ${layers.length}`,
-    );
+    const expected = document.rootfs?.diff_ids?.length ?? 0;
+    const words = `invalid manifest, layers length mismatch: expected ${expected}, got ${layers.length}`;
+    throw new Failure("invalid_argument", words);
   }
   const target = await writeDocument(content, MANIFEST_TYPE, {
     schemaVersion: 2,

@@ -1,3 +1,5 @@
+// Names of images, long and short.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { familiarName, parseReference, parseTagged, storeName } from "./reference.ts";

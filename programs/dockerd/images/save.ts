@@ -1,5 +1,5 @@
-// GET /images/get: an archive that both the old and the new `docker load`, containerd and skopeo read: an OCI layout with
-// manifest.json beside it.
+// GET /images/get: an archive that both the old and the new `docker load`, containerd and skopeo read: an OCI layout
+// with manifest.json beside it.
 
 import { pack } from "tar-stream";
 import { encodeUtf8 } from "../../../base/bytes.ts";

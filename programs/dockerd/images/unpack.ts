@@ -1,5 +1,5 @@
-// Making sure an image's layers are there as snapshots. Done at load and import; asked again at create, where the answer
-// is nearly always a look into a set.
+// Making sure an image's layers are there as snapshots. Done at load and import; asked again at create, where the
+// answer is nearly always a look into a set.
 
 import { randomBytes } from "node:crypto";
 import { codeOf, Failure } from "../../../base/errors.ts";

@@ -1,5 +1,6 @@
-// FIFOs for the output of containers under a foreign shim, and of every exec. Node has no mkfifo, and starting a program
-// for each container would cost milliseconds: a few are made in advance, and one is moved to where it is wanted.
+// FIFOs for the output of containers under a foreign shim, and of every exec. Node has no mkfifo, and starting a
+// program for each container would cost milliseconds: a few are made in advance, and one is moved to where it is
+// wanted.
 
 import { spawn } from "node:child_process";
 import { constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";

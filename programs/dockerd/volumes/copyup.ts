@@ -1,5 +1,5 @@
-// A new, empty volume gets what the image has at its place: files, folders and links with their modes, owners and times.
-// Read layer by layer through the careful walk, because the image is not mounted anywhere yet.
+// A new, empty volume gets what the image has at its place: files, folders and links with their modes, owners and
+// times. Read layer by layer through the careful walk, because the image is not mounted anywhere yet.
 
 import {
   chmodSync,

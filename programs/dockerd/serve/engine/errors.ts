@@ -1,4 +1,5 @@
-// Failures as the Engine API states them: a status and {"message": …}. Called by the server for whatever a route throws.
+// Failures as the Engine API states them: a status and {"message": …}. Called by the server for whatever a route
+// throws.
 
 import { codeOf, type ErrorCode, Failure, messageOf } from "../../../../base/errors.ts";
 

@@ -131,7 +131,7 @@ export class Exchange {
     return this.responder.hijack([["Content-Type", type]]);
   }
 
-  /** A stream of JSON objects, one per line, whose head leaves with the first of them: before it an error is a status. */
+  /** A stream of JSON objects, one per line. Its head leaves with the first: before it an error is a status. */
   progress(): ProgressStream {
     return new ProgressStream(() => this.open(200, "application/json"));
   }

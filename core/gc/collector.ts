@@ -18,6 +18,7 @@ import { type OverlaySnapshots, SNAPSHOTTER } from "../snapshots/overlay.ts";
 import type { Labels } from "../values.ts";
 
 const SCHEDULE_DELAY = 100; // milliseconds from a deletion to the collection it asks for
+const ACTIVE_GRACE = 30_000; // milliseconds that a snapshot nobody names yet is left alone after Prepare
 const INGEST_IDLE = 24 * 3_600_000; // milliseconds without a write after which an ingest is given up
 const ROOT = "containerd.io/gc.root";
 const EXPIRE = "containerd.io/gc.expire";
@@ -44,6 +45,8 @@ export interface CollectorParts {
 export class Collector {
   private readonly parts: CollectorParts;
   private timer: NodeJS.Timeout | null = null;
+  /** When the timer fires. */
+  private due = 0;
   private running: Promise<Collected> | null = null;
   private warned = false;
 
@@ -57,12 +60,15 @@ export class Collector {
     else this.schedule();
   }
 
-  schedule(): void {
-    if (this.timer !== null) return;
+  schedule(delay = SCHEDULE_DELAY): void {
+    const due = Date.now() + delay;
+    if (this.timer !== null && this.due <= due) return;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.due = due;
     this.timer = setTimeout(() => {
       this.timer = null;
       this.collect().catch((thrown) => this.parts.warn(`garbage collection failed: ${messageOf(thrown)}`));
-    }, SCHEDULE_DELAY);
+    }, delay);
     this.timer.unref();
   }
 
@@ -133,7 +139,14 @@ export class Collector {
     }
     for (const lease of leases.table.list(namespace)) if (!expired(lease.labels)) markLease(live, lease);
     for (const info of blobs.table.list(namespace)) if (ROOT in info.labels) live.reach(info.digest);
-    for (const record of snapshots.table.list(namespace)) if (ROOT in record.labels) live.snapshot(record.name);
+    const young = Date.now() - ACTIVE_GRACE;
+    for (const { name, labels, kind, createdAt } of snapshots.table.list(namespace)) {
+      if (ROOT in labels) live.snapshot(name);
+      // Prepared a moment ago: the container that will name it may be its client's next call.
+      if (kind === "committed" || createdAt < young || live.snapshots.has(name)) continue;
+      live.snapshot(name);
+      this.schedule(ACTIVE_GRACE);
+    }
     return live;
   }
 

@@ -59,6 +59,15 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  /** The end of the daemons' logs, for the message of a failed test. */
+  log(): string {
+    return ["dockerd.log", "containerd/containerd.log"]
+      .map((name) => join(this.engine.places.run, name))
+      .filter(existsSync)
+      .map((path) => `${path}:\n${readFileSync(path, "utf8").split("\n").slice(-30).join("\n")}`)
+      .join("\n");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const left = this.engine.docker("ps", "-aq").stdout.trim().split("\n").filter(Boolean);
     if (left.length > 0) this.engine.docker("rm", "-f", ...left);

@@ -60,7 +60,9 @@ describe("killing daemons under a running container", () => {
     await lab.engine.start(["--live-restore=true"]);
     const code = () =>
       lab.engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "brief").stdout.trim();
-    await until("the exit is known", () => code() === "exited 42");
+    await until("the exit is known", () => code() === "exited 42").catch((late) => {
+      throw new Error(`${late.message}; docker says: ${code()}\n${lab.log()}`);
+    });
   });
 
   test("no zombie is left anywhere", () => {

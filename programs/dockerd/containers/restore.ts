@@ -51,7 +51,9 @@ async function reconcileOne(engine: Engine, container: Container, task: TaskProc
   const { status, pid } = container.record.state;
   const runs = task !== null && (task.status === "running" || task.status === "paused" || task.status === "pausing");
   if (runs) return adopt(engine, container, task);
-  if (status === "running" || status === "paused") {
+  const unseen = task !== null && endedUnseen(container, task);
+  if (unseen) changeState(container, { status: "running", pid: task.pid, startedAt: task.exitedAt, everStarted: true });
+  if (status === "running" || status === "paused" || unseen) {
     if (container.streams === null && container.record.output === "fifo") logLeftovers(engine, container);
     const facts =
       task !== null && task.status === "stopped"
@@ -64,6 +66,14 @@ async function reconcileOne(engine: Engine, container: Container, task: TaskProc
   }
   // A task without a running row: a start that was cut short, or an end whose deletion was.
   if (task !== null && pid === 0) await engine.containerd.tasks.delete(container.id).catch(() => {});
+}
+
+/** It was started and ended, but dockerd died before the row said even that it runs. */
+function endedUnseen({ record }: Container, task: TaskProcess): boolean {
+  if (task.status !== "stopped") return false;
+  const { status, finishedAt } = record.state;
+  if (status === "created") return true;
+  return status === "exited" && Date.parse(finishedAt) < Date.parse(task.exitedAt);
 }
 
 /** It runs, whatever the row says: its process counts. */

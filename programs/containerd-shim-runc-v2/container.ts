@@ -249,9 +249,14 @@ export class Container {
 
   async #exited(process: Process, ended: Ended): Promise<void> {
     if (process.holdExit(ended)) return;
-    this.#oom?.check();
-    if (process === this.init) await this.#othersGone();
-    await process.io?.drain();
+    try {
+      this.#oom?.check();
+      if (process === this.init) await this.#othersGone();
+      await process.io?.drain();
+    } catch (thrown) {
+      // The exit is told whatever became of the output.
+      this.#shim.log.say("error", `${this.id}: the end of ${process.pid}: ${messageOf(thrown)}`);
+    }
     process.setEnded(ended);
     announce.exit(this.#shim.events, this, process);
     this.#execEnded();

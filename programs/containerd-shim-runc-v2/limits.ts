@@ -51,3 +51,5 @@ export const ATTACH_LINGER = 10_000;
 export const LOG_LINE_LIMIT = 4 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
+/** Defects that a shim survives, because its container's life hangs on it. */
+export const DEFECT_LIMIT = 100;

@@ -4,6 +4,7 @@
 //        └──────────────────┴── exit: output drained, status kept, waiters told, event out ──▶ stopped ──delete──▶ gone
 
 import { Failure } from "../../base/errors.ts";
+import type { CancelSource } from "../../wire/call.ts";
 import type { Ended } from "./reaper.ts";
 import type { ProcessIo } from "./stdio/io.ts";
 
@@ -26,7 +27,7 @@ export class Process {
   status: Status = "created";
   io: ProcessIo | null = null;
   ended: Ended | null = null;
-  #waiting: ((ended: Ended) => void)[] = [];
+  readonly #waiting = new Set<(ended: Ended) => void>();
   /** While a start is under way its exit waits, so that the start is told first. */
   #starting = false;
   #held: Ended | null = null;
@@ -46,9 +47,13 @@ export class Process {
     return this.#starting || (this.pid !== 0 && this.ended === null);
   }
 
-  wait(): Promise<Ended> {
+  /** A caller that goes away is forgotten: its promise never settles. */
+  wait(caller: CancelSource): Promise<Ended> {
     if (this.ended !== null) return Promise.resolve(this.ended);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => {
+      this.#waiting.add(resolve);
+      caller.onCancel(() => void this.#waiting.delete(resolve));
+    });
   }
 
   beginStart(): void {
@@ -85,7 +90,8 @@ export class Process {
   setEnded(ended: Ended): void {
     this.ended = ended;
     this.status = "stopped";
-    for (const resolve of this.#waiting.splice(0)) resolve(ended);
+    for (const resolve of this.#waiting) resolve(ended);
+    this.#waiting.clear();
   }
 
   requireStopped(): void {

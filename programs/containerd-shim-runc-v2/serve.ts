@@ -2,6 +2,7 @@
 //
 //     start ──fork──▶ serve ──▶ … ──▶ Shutdown (or SIGTERM) ──▶ last events and answers out ──▶ socket removed, exit 0
 
+import { messageOf } from "../../base/errors.ts";
 import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
@@ -15,7 +16,7 @@ import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { DEFECT_LIMIT, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -35,10 +36,26 @@ const GIVEN_SOCKET = 3;
 export function serve(given: Door, command: CommandLine, inherited: Inherited | null): undefined {
   start(given, (runtime) => {
     const own = inherited ?? ownSocket(runtime, command);
-    return run(runtime, command, own);
+    const log = Log.open("log", command.debug);
+    given.idle = () => guardedTurn(runtime, log);
+    return run(runtime, command, { ...own, log });
   });
   return undefined;
 }
+
+/** Elsewhere a defect ends the program. Here that would end the container, too, so it is said and the loop goes on;
+ *  what was ready is told again. A defect without end still ends the shim. */
+function guardedTurn(runtime: QuickJsRuntime, log: Log): number | undefined {
+  try {
+    return runtime.loop.turn();
+  } catch (thrown) {
+    if (++defects > DEFECT_LIMIT) throw thrown;
+    log.say("error", `defect: ${messageOf(thrown)}${thrown instanceof Error ? thrown.stack : ""}`);
+    return undefined;
+  }
+}
+
+let defects = 0;
 
 function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   const path = command.socket.replace(/^unix:\/\//, "");
@@ -47,11 +64,11 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress };
 }
 
-function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited): Promise<number> {
+function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
   setName("containerd-shim");
   setChildSubreaper();
   setDisposition(SIGPIPE, "ignore");
-  const log = Log.open("log", command.debug);
+  const { log } = own;
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
     { runtime, reaper, log },

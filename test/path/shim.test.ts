@@ -1,7 +1,7 @@
-// The shim by itself, with real containers: life cycle and events, its own logs, attached clients, what it survives.
+// The shim by itself, with real containers: life cycle, events, figures, and what it survives.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.t
 import { Metrics as MetricsV1 } from "../../api/task/gen/cgroups_v1.ts";
 import { Metrics as MetricsV2 } from "../../api/task/gen/cgroups_v2.ts";
 import { codeOf, messageOf } from "../../base/errors.ts";
-import { Attached, ShimLab, skip } from "./shim-lab.ts";
+import { ShimLab, skip } from "./shim-lab.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
@@ -22,13 +22,6 @@ function processOf(args: readonly string[]) {
 
 function exitsOf(lab: ShimLab) {
   return lab.events.filter((one) => one.topic === "/tasks/exit").map((one) => TaskExit.decode(one.event!.value));
-}
-
-function logOf(path: string): { log: string; stream: string; time: string }[] {
-  return readFileSync(path, "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line));
 }
 
 test("a container goes through its life and the events tell it in order", { skip }, async () => {
@@ -149,141 +142,6 @@ test("two hundred executed processes leave no descriptor, no zombie and little m
     ["S"],
   );
   assert(lab.memory() - memory < 1000, `grew from ${memory} to ${lab.memory()} kB`);
-});
-
-test("the shim's own log holds exactly what was printed, by lines and in parts", { skip }, async () => {
-  const script =
-    "echo one; echo two >&2; printf 'tail'; sleep 0.2; printf ' end\\n'; head -c 40000 /dev/zero; printf last";
-  await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
-  const log = join(lab.folder, "c.log");
-  await lab.create({ stdout: `json-file://${log}`, stderr: `json-file://${log}` });
-  await lab.task.start({ id: lab.id });
-  await lab.task.wait({ id: lab.id });
-  const entries = logOf(log);
-  const stdout = entries.filter((entry) => entry.stream === "stdout").map((entry) => entry.log);
-  assert.deepEqual(stdout.slice(0, 2), ["one\n", "tail end\n"]);
-  assert.deepEqual(
-    stdout.slice(2).map((text) => text.length),
-    [16384, 16384, 40000 - 2 * 16384 + 4],
-  );
-  assert.equal(stdout.join(""), `one\ntail end\n${"\0".repeat(40000)}last`);
-  assert.deepEqual(
-    entries.filter((entry) => entry.stream === "stderr").map((entry) => entry.log),
-    ["two\n"],
-  );
-  for (const { time } of entries) assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/);
-  assert.equal(statSync(log).mode & 0o777, 0o640);
-});
-
-test("a log is rotated at its size and keeps as many files as asked", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/seq", "1", "30000"]);
-  const log = join(lab.folder, "c.log");
-  const uri = `json-file://${log}?max-size=100000&max-file=3`;
-  await lab.create({ stdout: uri, stderr: uri });
-  await lab.task.start({ id: lab.id });
-  await lab.task.wait({ id: lab.id });
-  assert.deepEqual(
-    readdirSync(lab.folder)
-      .filter((name) => name.startsWith("c.log"))
-      .sort(),
-    ["c.log", "c.log.1", "c.log.2"],
-  );
-  const numbers = [`${log}.2`, `${log}.1`, log].flatMap((path) => logOf(path).map((entry) => Number(entry.log)));
-  assert.equal(numbers.at(-1), 30000);
-  assert(numbers.every((number, at) => at === 0 || number === numbers[at - 1]! + 1));
-  for (const path of [`${log}.2`, `${log}.1`]) assert(Math.abs(statSync(path).size - 100000) < 100);
-});
-
-test("attached clients feed stdin and see what the log holds, and the end", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo ready; cat; echo done >&2"]);
-  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
-  const uri = `json-file://${log}?attach=${encodeURIComponent(socket)}`;
-  await lab.create({ stdin: "attach://", stdout: uri, stderr: uri });
-  assert.equal(statSync(socket).mode & 0o777, 0o600);
-  const [both, second] = [new Attached(socket, 3), new Attached(socket, 2)];
-  await lab.eventually("subscriptions", () => both.frames.length > 0 && second.frames.length > 0);
-  assert.deepEqual([both.frames[0]!.type, second.frames[0]!.type], [9, 9]);
-  await lab.task.start({ id: lab.id });
-  const input = `${"x".repeat(70)}\n`;
-  for (let at = 0; at < 3000; at++) both.send(0, Buffer.from(input));
-  both.send(4, Buffer.alloc(0));
-  await lab.task.wait({ id: lab.id });
-  await lab.eventually("the end", () => both.ended && second.ended);
-  assert.equal(both.text(1), `ready\n${input.repeat(3000)}`);
-  assert.deepEqual([both.text(2), second.text(1), second.text(2)], ["done\n", "", "done\n"]);
-  const logged = logOf(log).map((entry) => entry.log);
-  assert.equal(logged.join(""), `ready\n${input.repeat(3000)}done\n`);
-  const late = new Attached(socket, 3);
-  await lab.eventually("the late client's end", () => late.ended);
-  await lab.task.delete({ id: lab.id });
-  assert.equal(existsSync(socket), false);
-});
-
-test("a client that does not read is cut, and neither log nor requests wait for it", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/seq", "1", "1000000"]);
-  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
-  const uri = `json-file://${log}?max-size=200000000&attach=${socket}`;
-  await lab.create({ stdout: uri, stderr: uri });
-  const stalled = new Attached(socket, 3);
-  await lab.eventually("the subscription", () => stalled.frames.length > 0);
-  stalled.socket.pause();
-  await lab.task.start({ id: lab.id });
-  const begun = Date.now();
-  await lab.task.state({ id: lab.id });
-  assert(Date.now() - begun < 500);
-  await lab.task.wait({ id: lab.id }, { timeout: 30_000 });
-  assert(Date.now() - begun > 1900, "the container was held back for a moment");
-  stalled.socket.resume();
-  await lab.eventually("its end", () => stalled.ended);
-  assert.equal(stalled.frames.at(-1)!.type, 3);
-  const lines = logOf(log);
-  assert.equal(lines.length, 1000000);
-  assert.equal(lines.at(-1)!.log, "1000000\n");
-});
-
-test("a terminal's size is set, its output logged and its input fed", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", "read line; stty size; echo got $line"], (config) => {
-    config.process.terminal = true;
-  });
-  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
-  const uri = `json-file://${log}?attach=${socket}`;
-  await lab.create({ terminal: true, stdin: "attach://", stdout: uri });
-  await lab.task.resizePty({ id: lab.id, width: 91, height: 33 });
-  await lab.task.start({ id: lab.id });
-  const client = new Attached(socket, 1);
-  client.send(0, Buffer.from("word\n"));
-  await lab.task.wait({ id: lab.id });
-  await lab.eventually("the end", () => client.ended);
-  assert.equal(client.text(1), "word\r\n33 91\r\ngot word\r\n");
-  assert.equal(
-    logOf(log)
-      .map((entry) => entry.log)
-      .join(""),
-    "word\r\n33 91\r\ngot word\r\n",
-  );
-});
-
-test("streams may be files that are appended to", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo out; echo err >&2"]);
-  const [out, err] = [join(lab.folder, "sub/out"), join(lab.folder, "err")];
-  writeFileSync(err, "before\n");
-  await lab.create({ stdout: `file://${out}`, stderr: err });
-  await lab.task.start({ id: lab.id });
-  await lab.task.wait({ id: lab.id });
-  await lab.task.delete({ id: lab.id });
-  assert.deepEqual([readFileSync(out, "utf8"), readFileSync(err, "utf8")], ["out\n", "before\nerr\n"]);
-});
-
-test("a logging program gets the streams and the container's name", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", "echo out; echo err >&2"]);
-  const [script, out] = [join(lab.folder, "logger"), join(lab.folder, "out")];
-  const body = `#!/bin/sh\ntrap '' TERM\necho "$CONTAINER_ID $CONTAINER_NAMESPACE $*" > ${out}\nexec 5>&-\ncat <&3 >> ${out}\ncat <&4 >> ${out}\n`;
-  writeFileSync(script, body, { mode: 0o755 });
-  await lab.create({ stdout: `binary://${script}?a=1&b=2`, stderr: `binary://${script}?a=1&b=2` });
-  await lab.task.start({ id: lab.id });
-  await lab.task.wait({ id: lab.id });
-  const expected = `${lab.id} ${lab.namespace} a 1 b 2\nout\nerr\n`;
-  await lab.eventually("the logger's file", () => readFileSync(out, "utf8") === expected);
 });
 
 test("events wait while the daemon is away and come in order when it is back", { skip }, async () => {

@@ -1,5 +1,5 @@
-// Our shim between the original containerd and the original runc, driven by the original ctr: a private daemon whose PATH
-// finds our shim first.
+// Our shim between the original containerd and the original runc, driven by the original ctr: a private daemon whose
+// PATH finds our shim first.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";

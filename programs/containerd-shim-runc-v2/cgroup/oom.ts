@@ -1,4 +1,4 @@
-// Tells when the kernel killed a process of the group for want of memory: by eventfd (v1) or inotify (v2), and once more
+// Tells when the kernel killed a process of the group for want of memory: by eventfd (v1) or inotify (v2), and again
 // when a process ends, so that the event is out before the exit it caused.
 
 import { encodeUtf8 } from "../../../base/bytes.ts";

@@ -7,7 +7,7 @@ import * as task from "../../../api/task/gen/task_v3.ts";
 import { decodeUtf8 } from "../../../base/bytes.ts";
 import { Failure } from "../../../base/errors.ts";
 import { processId } from "../../../linux/process.ts";
-import type { HandlersOf } from "../../../wire/call.ts";
+import type { CallContext, HandlersOf } from "../../../wire/call.ts";
 import { readStats } from "../cgroup/stats.ts";
 import { Container } from "../container.ts";
 import { keepOptions, parseOptions, rootOf, runtimeOf } from "../options.ts";
@@ -129,8 +129,8 @@ function state(shim: Shim, container: Find) {
         execId: request.execId,
       };
     },
-    async wait(request: task.WaitRequest) {
-      const ended = await container(request.id).process(request.execId).wait();
+    async wait(request: task.WaitRequest, caller: CallContext) {
+      const ended = await container(request.id).process(request.execId).wait(caller);
       return { exitStatus: ended.code, exitedAt: timestamp(ended.at) };
     },
     async pids(request: task.PidsRequest) {

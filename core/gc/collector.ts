@@ -245,6 +245,7 @@ class Live {
 }
 
 function markLease(live: Live, lease: LeaseRecord): void {
+  live.labels(lease.labels);
   for (const { type, id } of lease.resources) {
     if (FLAT in lease.labels) live.flat(type, id);
     else if (type === "content") live.reach(id);

@@ -1,11 +1,14 @@
 // The conformance suites of core/ against a daemon over gRPC: ours, and the original's as the measure of the suites.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createReadStream, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
+import { exportArchive } from "../../core/archive/export.ts";
 import { importArchive } from "../../core/archive/import.ts";
 import { recordConformance } from "../../core/containers/conformance.ts";
 import { contentConformance } from "../../core/content/conformance.ts";
@@ -70,6 +73,25 @@ function importTests(nouns: (lease?: string | null) => Nouns, side: Side): void 
     await nouns().images.delete(NAME, { sync: true });
     assert.deepEqual(await nouns().content.list([]), []);
     assert.deepEqual(await nouns().snapshots("overlayfs").list([]), []);
+  });
+
+  test("an exported image is taken back by import, whatever form is read, and by tar", async () => {
+    const archive = await busyboxArchive(NAME);
+    const [image] = await importArchive(nouns, Readable.from([archive]), options);
+    const bytes = await buffer(
+      await exportArchive(nouns().content, [image!], { platform: null, skipDockerManifest: false }),
+    );
+    const listed = spawnSync("tar", ["tf", "-"], { input: bytes, encoding: "utf8" }).stdout;
+    assert.match(listed, /^oci-layout\n(blobs\/sha256\/[0-9a-f]{64}\n){3}index\.json\nmanifest\.json\n$/);
+    await nouns().images.delete(NAME, { sync: true });
+    assert.deepEqual(await nouns().content.list([]), []);
+    const [again] = await importArchive(nouns, Readable.from([bytes]), options);
+    assert.deepEqual([again!.name, again!.target.digest], [NAME, image!.target.digest]);
+    await unpackImage(nouns(), again!.target, { snapshotter: "overlayfs" });
+    await nouns().images.delete(NAME, { sync: true });
+    await assert.rejects(exportArchive(nouns().content, [again!], { platform: null, skipDockerManifest: false }), {
+      code: "not_found",
+    });
   });
 
   test("a truncated archive and one of garbage are refused with a sentence and leave no content", async () => {

@@ -2,6 +2,7 @@
 // state one after the other. Made by create.ts or restored at start by restore.ts.
 
 import type { ByteStream } from "../../../base/runtime.ts";
+import type { Mount } from "../../../core/values.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type WaitCondition = "not-running" | "next-exit" | "removed";
@@ -48,6 +49,8 @@ export interface StdinWriter {
 export class Container {
   record: ContainerRecord;
   streams: ContainerStreams | null = null;
+  /** The mounts of its snapshot as create got them; null once dockerd was started anew. */
+  freshMounts: readonly Mount[] | null = null;
   /** Waiting for the next start. */
   readonly pending = new Set<Attachment>();
   /** Ids of execs that were made for this container. */

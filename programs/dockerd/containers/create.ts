@@ -5,8 +5,8 @@ import { randomBytes, randomInt } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, Failure } from "../../../base/errors.ts";
-import { resolveUser } from "../../../core/rootfs/users.ts";
-import { listInside, type Root, rootOfMounts } from "../../../core/rootfs/walk.ts";
+import { listInside, rootOfMounts } from "../../../core/rootfs/walk.ts";
+import type { User } from "../../../core/spec/oci.ts";
 import { checkResources } from "../../../core/spec/resources.ts";
 import type { Mount } from "../../../core/values.ts";
 import { type Engine, ROWS } from "../engine.ts";
@@ -19,6 +19,7 @@ import type { CreateBody } from "./config.ts";
 import { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";
 import { writeHostFiles } from "./hostfiles.ts";
+import { lookUpUser, rememberedUser } from "./identity.ts";
 import { resolveMounts } from "./mounts.ts";
 import { checkName, generateName } from "./names.ts";
 import { type ContainerRecord, durabilityOf, type MountPoint, nowText, ZERO_TIME } from "./record.ts";
@@ -83,12 +84,10 @@ async function build(engine: Engine, of: Building): Promise<void> {
   });
   undo.push(() => removeAnonymous(engine, record.mounts));
   const container = new Container(record);
-  const mounts = await preparing;
-  const root = rootOfMounts(mounts);
-  await seedVolumes(engine, { record, mounts, root });
-  // The user must exist now, so that a typing error is told at create, not at start.
-  resolveUser(root, record.config.User ?? "", record.hostConfig.GroupAdd ?? []);
-  const storing = storeEarly(engine, container, root);
+  // A user that is not there is told now, not at start. Known from an earlier container, the mounts are not waited for.
+  const user = rememberedUser(record) ?? lookUpUser(record, await preparing);
+  if (record.mounts.some((point) => point.Type === "volume")) await seedVolumes(engine, record, await preparing);
+  const storing = storeEarly(engine, container, user);
   undo.push(async () => {
     await storing.catch(() => {});
     if (container.storedSpec !== null) await engine.containerd.containers.delete(id);
@@ -100,19 +99,20 @@ async function build(engine: Engine, of: Building): Promise<void> {
     await saving.catch(() => {});
     await engine.database.change("running", (change) => change.remove(engine.records, [ROWS, id]));
   });
-  await Promise.all([storing, saving]);
+  const [mounts] = await Promise.all([preparing, storing, saving]);
+  container.freshMounts = mounts;
   engine.containers.add(container);
   emitContainer(engine, container, "create");
 }
 
 /** Stores the document at create when it can be known; what depends on others that run is stored at start. */
-async function storeEarly(engine: Engine, container: Container, root: Root | null): Promise<void> {
+async function storeEarly(engine: Engine, container: Container, user: User): Promise<void> {
   const { hostConfig } = container.record;
   const later = [hostConfig.PidMode, hostConfig.IpcMode, hostConfig.NetworkMode].some((mode) =>
     mode?.startsWith("container:"),
   );
   if (later) return;
-  await storeSpec(engine, container, specText(engine, container.record, root));
+  await storeSpec(engine, container, specText(engine, container.record, user));
 }
 
 function snapshotLabels(): Record<string, string> {
@@ -172,15 +172,13 @@ function newRecord(engine: Engine, of: Building, image: { digest: string; facts:
   };
 }
 
-async function seedVolumes(
-  engine: Engine,
-  of: { record: ContainerRecord; mounts: readonly Mount[]; root: Root | null },
-): Promise<void> {
-  for (const point of of.record.mounts) {
-    if (point.Type !== "volume" || !point.copyUp || of.root === null) continue;
-    const names = listInside(of.root, point.Destination);
+async function seedVolumes(engine: Engine, record: ContainerRecord, mounts: readonly Mount[]): Promise<void> {
+  const root = rootOfMounts(mounts);
+  for (const point of record.mounts) {
+    if (point.Type !== "volume" || !point.copyUp || root === null) continue;
+    const names = listInside(root, point.Destination);
     if (names === null || names.length === 0) continue;
-    await seedVolume(engine.log, of.root, point);
+    await seedVolume(engine.log, root, point);
   }
 }
 

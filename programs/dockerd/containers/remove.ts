@@ -65,7 +65,11 @@ async function retire(engine: Engine, container: Container, options: RemoveOptio
   emitContainer(engine, container, "destroy");
   container.wake(["removed", "not-running", "next-exit"]);
   for (const attachment of [...container.pending]) attachment.abandon();
-  engine.background(`sweeping ${id}`, sweep(engine, id, record.hostConfig.AutoRemove === true));
+  const removesItself = record.hostConfig.AutoRemove === true;
+  const sweeping = sweep(engine, id, removesItself);
+  engine.background(`sweeping ${id}`, sweeping);
+  // Who asked for the removal finds nothing left; who only waits for a --rm container need not wait for that.
+  if (!removesItself) await sweeping.catch(() => {});
 }
 
 /** What is left of a container whose row says "removing"; the row goes last. Also called at start. */

@@ -4,8 +4,6 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { Failure } from "../../../base/errors.ts";
 import { formatJson } from "../../../base/json.ts";
-import { resolveUser } from "../../../core/rootfs/users.ts";
-import type { Root } from "../../../core/rootfs/walk.ts";
 import { resolveCapabilities } from "../../../core/spec/capabilities.ts";
 import { DEFAULT_SHM_BYTES } from "../../../core/spec/defaults.ts";
 import {
@@ -14,7 +12,7 @@ import {
   dockerSpec,
   type NamespaceChoice,
 } from "../../../core/spec/docker.ts";
-import type { Device, DeviceRule, Mount, Rlimit, Seccomp, ThrottleDevice } from "../../../core/spec/oci.ts";
+import type { Device, DeviceRule, Mount, Rlimit, Seccomp, ThrottleDevice, User } from "../../../core/spec/oci.ts";
 import { ociResources, type ThrottleRequest } from "../../../core/spec/resources.ts";
 import { defaultSeccomp, readSeccompProfile } from "../../../core/spec/seccomp.ts";
 import type { Engine } from "../engine.ts";
@@ -25,8 +23,8 @@ import type { ContainerRecord } from "./record.ts";
 
 const UNLIMITED = 0xffffffffffffffffn;
 
-/** The document as JSON. `root` is where the user is looked up. */
-export function specText(engine: Engine, record: ContainerRecord, root: Root | null): string {
+/** The document as JSON, of a process that runs as this user. */
+export function specText(engine: Engine, record: ContainerRecord, user: User): string {
   const { config, hostConfig } = record;
   const privileged = hostConfig.Privileged === true;
   const capabilities = resolveCapabilities({
@@ -42,7 +40,7 @@ export function specText(engine: Engine, record: ContainerRecord, root: Root | n
     args: [record.path, ...record.args],
     env: dockerEnvironment(config.Hostname ?? "", config.Tty === true, config.Env ?? []),
     cwd: config.WorkingDir ?? "",
-    user: resolveUser(root, config.User ?? "", hostConfig.GroupAdd ?? []).user,
+    user,
     terminal: config.Tty === true,
     consoleSize: console && console[0] > 0 ? { height: console[0], width: console[1] } : null,
     hostname: config.Hostname ?? "",

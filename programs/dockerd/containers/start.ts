@@ -8,7 +8,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
-import { rootOfMounts } from "../../../core/rootfs/walk.ts";
 import type { Mount } from "../../../core/values.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";
 import { type FifoPaths, FifoStreams, takeLeftovers } from "../output/fifo-streams.ts";
@@ -19,6 +18,7 @@ import type { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";
 import { startHealth } from "./health.ts";
 import { writeHostFiles } from "./hostfiles.ts";
+import { lookUpUser, rememberedUser } from "./identity.ts";
 import { checkSources } from "./mounts.ts";
 import { nowText } from "./record.ts";
 import { removeContainer } from "./remove.ts";
@@ -67,13 +67,17 @@ export async function runContainer(engine: Engine, container: Container): Promis
 async function bringUp(engine: Engine, container: Container, undo: (() => Promise<unknown>)[]): Promise<void> {
   const { id } = container;
   checkSources(container.record.mounts);
-  const mounting = engine.containerd.snapshots.mounts(id);
+  const mounting =
+    container.freshMounts === null
+      ? engine.containerd.snapshots.mounts(id)
+      : Promise.resolve([...container.freshMounts]);
   mounting.catch(() => {});
   await connectNetwork(engine, container, undo);
   if (container.record.state.everStarted || container.record.endpoint !== null)
     writeHostFiles(engine, container.record);
   const mounts = await mounting;
-  await storeSpec(engine, container, specText(engine, container.record, rootOfMounts(mounts)));
+  const user = rememberedUser(container.record) ?? lookUpUser(container.record, mounts);
+  await storeSpec(engine, container, specText(engine, container.record, user));
   const stdio = await openStreams(engine, container);
   undo.push(async () => {
     container.streams?.close();

@@ -4,7 +4,7 @@ import { type ErrorCode, Failure } from "../../base/errors.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import { Engine } from "./call/engine/engine.ts";
 import type { ConfigFile } from "./config/config.ts";
-import { dialerOf, type Endpoint } from "./config/endpoint.ts";
+import { dialerOf, type Endpoint, type TlsDialer } from "./config/endpoint.ts";
 import { Output } from "./output.ts";
 
 export class Cli {
@@ -18,6 +18,7 @@ export class Cli {
   readonly debug: boolean;
   readonly configDirectory: string;
   readonly endpoint: () => Endpoint;
+  readonly tlsDialer: TlsDialer | null;
   #engine: Engine | null = null;
 
   constructor(runtime: Runtime, config: ConfigFile, setup: CliSetup) {
@@ -29,13 +30,14 @@ export class Cli {
     this.debug = setup.debug;
     this.configDirectory = setup.configDirectory;
     this.endpoint = setup.endpoint;
+    this.tlsDialer = setup.tlsDialer;
   }
 
   /** Connects at the first request, not before. */
   get engine(): Engine {
     if (this.#engine === null) {
       const endpoint = this.endpoint();
-      this.#engine = new Engine(dialerOf(this.runtime, endpoint), {
+      this.#engine = new Engine(dialerOf(this.runtime, endpoint, this.tlsDialer), {
         shownHost: endpoint.host,
         httpHost: endpoint.kind === "tcp" ? `${endpoint.hostname}:${endpoint.port}` : "api.moby.localhost",
         pathPrefix: endpoint.kind === "tcp" ? endpoint.path : "",
@@ -64,6 +66,7 @@ export interface CliSetup {
   debug: boolean;
   configDirectory: string;
   endpoint: () => Endpoint;
+  tlsDialer: TlsDialer | null;
 }
 
 export function openOutputs(runtime: Runtime): { out: Output; err: Output } {

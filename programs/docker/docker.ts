@@ -10,18 +10,25 @@ import type { Runtime } from "../../base/runtime.ts";
 import { Cli, openOutputs } from "./cli.ts";
 import type { Command } from "./command.ts";
 import { configDirectory, loadConfig } from "./config/config.ts";
-import { type HostChoice, resolveContextName, resolveEndpoint } from "./config/endpoint.ts";
+import {
+  type HostChoice,
+  resolveContextName,
+  resolveEndpoint,
+  type TlsDialer,
+  type TlsFiles,
+} from "./config/endpoint.ts";
 import { ExitStatus } from "./failure.ts";
 import { checkArguments, commandHelp, flagComplaint, groupHelp, rootHelp, usageLine } from "./help.ts";
 import type { Output } from "./output.ts";
 import { findCommand, GROUPS, TOP_COMMANDS } from "./tree.ts";
 import { CLIENT_BUILD, CLIENT_VERSION } from "./version.ts";
 
-export async function runDocker(runtime: Runtime): Promise<number> {
+/** `tlsDialer` is there on Node only. */
+export async function runDocker(runtime: Runtime, tlsDialer: TlsDialer | null = null): Promise<number> {
   const { out, err } = openOutputs(runtime);
   let code = 0;
   try {
-    code = await dispatch(runtime, { out, err });
+    code = await dispatch(runtime, { out, err, tlsDialer });
   } catch (thrown) {
     await out.flush().catch(() => {});
     code = thrown instanceof ExitStatus ? thrown.code : 1;
@@ -36,6 +43,12 @@ export async function runDocker(runtime: Runtime): Promise<number> {
   return code;
 }
 
+interface Outputs {
+  out: Output;
+  err: Output;
+  tlsDialer: TlsDialer | null;
+}
+
 interface GlobalFlags {
   set: FlagSet;
   config: Flag<string>;
@@ -45,6 +58,9 @@ interface GlobalFlags {
   logLevel: Flag<string>;
   tls: Flag<boolean>;
   tlsVerify: Flag<boolean>;
+  ca: Flag<string>;
+  cert: Flag<string>;
+  key: Flag<string>;
   version: Flag<boolean>;
   help: Flag<boolean>;
 }
@@ -52,26 +68,25 @@ interface GlobalFlags {
 function globalFlags(): GlobalFlags {
   const set = new FlagSet("pflag");
   set.interspersed = false;
-  const path = (name: string, usage: string) => set.string(name, "", usage);
   const flags = {
     set,
-    config: path("config", "Folder of the client's configuration (default ~/.docker)"),
+    config: set.string("config", "", "Folder of the client's configuration (default ~/.docker)"),
     context: set.string("context", "c", "Context that names the daemon (overrides DOCKER_HOST)"),
     debug: set.bool("debug", "D", "Debug mode"),
     hosts: set.list("host", "H", "Socket of the daemon"),
     logLevel: set.string("log-level", "l", "What to log (debug, info, warn, error, fatal)", "info"),
     tls: set.bool("tls", "", "Use TLS; --tlsverify implies it"),
     tlsVerify: set.bool("tlsverify", "", "Use TLS and check the daemon's certificate"),
+    ca: set.string("tlscacert", "", "Certificate authority to trust (default ~/.docker/ca.pem)"),
+    cert: set.string("tlscert", "", "Client certificate (default ~/.docker/cert.pem)"),
+    key: set.string("tlskey", "", "Client key (default ~/.docker/key.pem)"),
     version: set.bool("version", "v", "Print the version and end"),
     help: set.bool("help", "h", "Print usage"),
   };
-  path("tlscacert", "Certificate authority to trust (default ~/.docker/ca.pem)");
-  path("tlscert", "Client certificate (default ~/.docker/cert.pem)");
-  path("tlskey", "Client key (default ~/.docker/key.pem)");
   return flags;
 }
 
-async function dispatch(runtime: Runtime, outputs: { out: Output; err: Output }): Promise<number> {
+async function dispatch(runtime: Runtime, outputs: Outputs): Promise<number> {
   const flags = globalFlags();
   const rest = parseGlobal(flags, runtime.args);
   const width = () => runtime.terminal.size(1)?.columns || 80;
@@ -118,7 +133,7 @@ interface Invocation {
   path: string;
   args: string[];
   flags: GlobalFlags;
-  outputs: { out: Output; err: Output };
+  outputs: Outputs;
 }
 
 async function runCommand(runtime: Runtime, invocation: Invocation): Promise<number> {
@@ -148,7 +163,7 @@ async function runCommand(runtime: Runtime, invocation: Invocation): Promise<num
   return (await action(cli, args)) ?? 0;
 }
 
-function openCli(runtime: Runtime, flags: GlobalFlags, outputs: { out: Output; err: Output }): Cli {
+function openCli(runtime: Runtime, flags: GlobalFlags, outputs: Outputs): Cli {
   if (!["debug", "info", "warn", "error", "fatal", "warning", "panic", "trace"].includes(flags.logLevel.value)) {
     throw new ExitStatus(1, `Unable to parse logging level: ${flags.logLevel.value}`);
   }
@@ -158,7 +173,7 @@ function openCli(runtime: Runtime, flags: GlobalFlags, outputs: { out: Output; e
   const choice: HostChoice = {
     hosts: flags.hosts.value,
     context: flags.context.value,
-    tls: flags.tls.value || flags.tlsVerify.value,
+    tls: tlsFiles(runtime, flags, directory),
     configDirectory: directory,
     currentContext: config.currentContext ?? "",
   };
@@ -178,4 +193,21 @@ function openCli(runtime: Runtime, flags: GlobalFlags, outputs: { out: Output; e
     endpoint,
     configDirectory: directory,
   });
+}
+
+/** Certificates for a connection with TLS, as flags, environment or the configuration's folder name them. */
+function tlsFiles(runtime: Runtime, flags: GlobalFlags, directory: string): TlsFiles | null {
+  const verify = flags.tlsVerify.changed ? flags.tlsVerify.value : (runtime.env["DOCKER_TLS_VERIFY"] ?? "") !== "";
+  if (!verify && !flags.tls.value && (runtime.env["DOCKER_TLS"] ?? "") === "") return null;
+  const folder = runtime.env["DOCKER_CERT_PATH"] || directory;
+  const file = (given: string, name: string) => {
+    const path = given || `${folder}/${name}`;
+    return given !== "" || runtime.files.stat(path) !== null ? path : "";
+  };
+  const [ca, cert, key] = [
+    file(flags.ca.value, "ca.pem"),
+    file(flags.cert.value, "cert.pem"),
+    file(flags.key.value, "key.pem"),
+  ];
+  return { ca, cert, key, verify };
 }

@@ -16,14 +16,27 @@ const MAX_CONTEXT_BYTES = 1024 * 1024;
 
 export type Endpoint =
   | { kind: "unix"; host: string; path: string }
-  | { kind: "tcp"; host: string; hostname: string; port: number; path: string; tls: boolean }
+  | { kind: "tcp"; host: string; hostname: string; port: number; path: string; tls: TlsFiles | null }
   | { kind: "ssh"; host: string; user: string; hostname: string; port: string };
+
+/** Where certificates are; "" for none. */
+export interface TlsFiles {
+  ca: string;
+  cert: string;
+  key: string;
+  /** Whether the daemon's certificate is checked. */
+  verify: boolean;
+}
+
+/** Connects with TLS, where the engine can. */
+export type TlsDialer = (hostname: string, port: number, files: TlsFiles) => Promise<ByteStream>;
 
 export interface HostChoice {
   /** All -H given; one is allowed. */
   hosts: readonly string[];
   context: string;
-  tls: boolean;
+  /** Null for plain connections. */
+  tls: TlsFiles | null;
   configDirectory: string;
   currentContext: string;
 }
@@ -42,11 +55,10 @@ export function resolveEndpoint(runtime: Runtime, choice: HostChoice): Endpoint 
   if (name !== "default") return contextEndpoint(runtime.files, choice.configDirectory, name);
   if (choice.hosts.length > 1) throw unresolved("Specify only one -H");
   const host = choice.hosts[0] ?? runtime.env["DOCKER_HOST"] ?? "";
-  const tls = choice.tls || (runtime.env["DOCKER_TLS_VERIFY"] ?? "") !== "";
-  return parseHost(host, tls);
+  return parseHost(host, choice.tls);
 }
 
-export function parseHost(text: string, tls: boolean): Endpoint {
+export function parseHost(text: string, tls: TlsFiles | null): Endpoint {
   const host = text.trim();
   if (host === "") return { kind: "unix", host: DEFAULT_HOST, path: DEFAULT_HOST.slice("unix://".length) };
   const scheme = host.includes("://") ? host.slice(0, host.indexOf("://")) : "tcp";
@@ -56,7 +68,8 @@ export function parseHost(text: string, tls: boolean): Endpoint {
     if (path.includes("://")) throw unresolved(`invalid bind address ${quote(host)}: unexpected scheme`);
     return { kind: "unix", host: `unix://${path}`, path };
   }
-  if (scheme === "tcp" || scheme === "http" || scheme === "https") return parseTcp(rest, tls || scheme === "https");
+  if (scheme === "https") return parseTcp(rest, tls ?? NO_FILES);
+  if (scheme === "tcp" || scheme === "http") return parseTcp(rest, tls);
   if (scheme === "ssh") {
     const match = /^(?:([^@/]+)@)?([^:/]+)(?::(\d+))?\/?$/.exec(rest);
     if (match === null) throw unresolved(`invalid ssh URL ${quote(host)}`);
@@ -65,7 +78,9 @@ export function parseHost(text: string, tls: boolean): Endpoint {
   throw unresolved(`invalid bind address format: ${host}`);
 }
 
-function parseTcp(rest: string, tls: boolean): Endpoint {
+const NO_FILES: TlsFiles = { ca: "", cert: "", key: "", verify: true };
+
+function parseTcp(rest: string, tls: TlsFiles | null): Endpoint {
   const slash = rest.indexOf("/");
   const address = slash < 0 ? rest : rest.slice(0, slash);
   const path = slash < 0 ? "" : rest.slice(slash).replace(/\/+$/, "");
@@ -73,7 +88,7 @@ function parseTcp(rest: string, tls: boolean): Endpoint {
   if (match === null) throw unresolved(`invalid bind address format: ${rest}`);
   const portText = match[2] ?? "";
   if (!/^\d*$/.test(portText)) throw unresolved(`parse "tcp://${rest}": invalid port ":${portText}" after host`);
-  const port = portText === "" ? (tls ? 2376 : 2375) : Number(portText);
+  const port = portText === "" ? (tls === null ? 2375 : 2376) : Number(portText);
   const hostname = match[1] === "" ? "localhost" : match[1]!;
   const plain = hostname.replace(/^\[|\]$/g, "");
   return { kind: "tcp", host: `tcp://${hostname}:${port}${path}`, hostname: plain, port, path, tls };
@@ -86,22 +101,37 @@ function contextEndpoint(files: Files, directory: string, name: string): Endpoin
   if (bytes === null) {
     throw unresolved(`context ${quote(name)}: context not found: open ${path}: no such file or directory`);
   }
-  const meta = parseJson(decodeUtf8(bytes)) as { Endpoints?: { docker?: { Host?: string } } };
-  const tls = files.stat(`${directory}/contexts/tls/${id}/docker`) !== null;
-  return parseHost(meta.Endpoints?.docker?.Host ?? "", tls);
+  const meta = parseJson(decodeUtf8(bytes)) as { Endpoints?: { docker?: { Host?: string; SkipTLSVerify?: boolean } } };
+  const { Host = "", SkipTLSVerify = false } = meta.Endpoints?.docker ?? {};
+  const folder = `${directory}/contexts/tls/${id}/docker`;
+  const present = (name: string) => (files.stat(`${folder}/${name}`) === null ? "" : `${folder}/${name}`);
+  const tls = { ca: present("ca.pem"), cert: present("cert.pem"), key: present("key.pem"), verify: !SkipTLSVerify };
+  return parseHost(Host, files.stat(folder) === null ? null : tls);
 }
 
 function unresolved(reason: string): ExitStatus {
   return new ExitStatus(1, `Failed to initialize: unable to resolve docker endpoint: ${reason}`);
 }
 
-export function dialerOf(runtime: Runtime, endpoint: Endpoint): () => Promise<ByteStream> {
+const NODE_PROGRAM = "docker-tls";
+
+/** On QuickJS, what needs TLS or a resolver is done by the same command on Node, which takes this process's place. */
+function handOver(runtime: Runtime, why: string): never {
+  let program: string;
+  try {
+    program = findProgram(runtime, NODE_PROGRAM);
+  } catch {
+    throw new Failure("unimplemented", `${why}, for which ${NODE_PROGRAM} has to be in PATH`);
+  }
+  return runtime.replace(program, { args: runtime.args, env: runtime.env });
+}
+
+export function dialerOf(runtime: Runtime, endpoint: Endpoint, tlsDialer: TlsDialer | null): () => Promise<ByteStream> {
   switch (endpoint.kind) {
     case "unix":
       return () => runtime.connectUnix(endpoint.path);
     case "tcp":
-      if (endpoint.tls) throw new Failure("unimplemented", "TLS connections need the Node build of docker");
-      return () => runtime.connectTcp(endpoint.hostname, endpoint.port);
+      return dialTcp(runtime, endpoint, tlsDialer);
     case "ssh":
       return async () => {
         const target = endpoint.user === "" ? endpoint.hostname : `${endpoint.user}@${endpoint.hostname}`;
@@ -110,4 +140,19 @@ export function dialerOf(runtime: Runtime, endpoint: Endpoint): () => Promise<By
         return new PairedStream(runtime.spawn(findProgram(runtime, "ssh"), { args, stdin: "pipe", stdout: "pipe" }));
       };
   }
+}
+
+function dialTcp(
+  runtime: Runtime,
+  endpoint: Extract<Endpoint, { kind: "tcp" }>,
+  tlsDialer: TlsDialer | null,
+): () => Promise<ByteStream> {
+  const { hostname, port, tls } = endpoint;
+  if (tls !== null) {
+    if (tlsDialer === null) return handOver(runtime, `${endpoint.host} is spoken to with TLS`);
+    return () => tlsDialer(hostname, port, tls);
+  }
+  const numeric = /^\d+\.\d+\.\d+\.\d+$/.test(hostname) || hostname === "localhost";
+  if (runtime.engine === "quickjs" && !numeric) return handOver(runtime, `the name ${hostname} has to be resolved`);
+  return () => runtime.connectTcp(hostname, port);
 }

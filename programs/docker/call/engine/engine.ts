@@ -176,6 +176,10 @@ export class Engine {
         const words = `permission denied while trying to connect to the docker API at ${host}`;
         throw new ConnectionFailure("permission_denied", words, { cause: thrown });
       }
+      if (errno === "ENOTFOUND" || errno === "EAI_AGAIN") {
+        const words = `error during connect: dial tcp: lookup ${host.replace(/^tcp:\/\//, "")}: no such host`;
+        throw new ConnectionFailure("unavailable", words, { cause: thrown });
+      }
       if (thrown.facts["errno"] === undefined) {
         throw new ConnectionFailure("unavailable", `error during connect: ${thrown.message}`, { cause: thrown });
       }

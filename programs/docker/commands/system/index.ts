@@ -18,7 +18,7 @@ export const dialStdio: Command = {
   args: [0, 0],
   hidden: true,
   define: () => async (cli) => {
-    using daemon = await dialerOf(cli.runtime, cli.endpoint())();
+    using daemon = await dialerOf(cli.runtime, cli.endpoint(), cli.tlsDialer)();
     const upward = async () => {
       const into = new Uint8Array(COPY_BYTES);
       for (let count = await cli.runtime.stdin.read(into); count > 0; count = await cli.runtime.stdin.read(into)) {

@@ -1,11 +1,11 @@
 // The whole chain beside Docker: run, ps, exec, one idle shim, the idle daemons, and commits per run.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Lab } from "../test/lab.ts";
 import { layout } from "../tools/build/paths.ts";
-import { Engine } from "../tools/start/engine.ts";
+import type { Engine } from "../tools/start/engine.ts";
 import { compare, type Figure, figure, type Side } from "./harness.ts";
 import { type Memory, memoryOf, parentOf, sum } from "./memory.ts";
 import { OriginalDocker } from "./original.ts";
@@ -20,23 +20,16 @@ interface Engines {
 const SLEEPER = "bench-sleeper";
 
 export async function* run(): AsyncGenerator<Figure> {
-  const path = mkdtempSync(join(tmpdir(), "gantry-engine-"));
-  const subnet = "172.28.0.1/16";
-  const ours = new Engine({ data: join(path, "data"), run: join(path, "run"), bridge: "gantrybench0", subnet });
+  await using lab = new Lab();
   await using original = new OriginalDocker();
   await original.start();
-  try {
-    await ours.start();
-    await ours.haveBusybox();
-    const docker = [
-      { label: "gantry", command: `${join(layout.bin, "docker")} -H ${ours.host}` },
-      { label: "docker", command: `/usr/bin/docker -H ${original.host}` },
-    ];
-    yield* commands({ ours, original, docker });
-  } finally {
-    await ours.stop();
-    rmSync(path, { recursive: true, force: true });
-  }
+  await lab.engine.start();
+  await lab.engine.haveBusybox();
+  const docker = [
+    { label: "gantry", command: `${join(layout.bin, "docker")} -H ${lab.engine.host}` },
+    { label: "docker", command: `/usr/bin/docker -H ${original.host}` },
+  ];
+  yield* commands({ ours: lab.engine, original, docker });
 }
 
 async function* commands(engines: Engines): AsyncGenerator<Figure> {

@@ -2,7 +2,7 @@
 // reach the machine), one containerd and one dockerd.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, mkdtempSync, openSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,6 +10,8 @@ import { busyboxArchive } from "../tools/start/image.ts";
 
 const START_TIMEOUT = 30_000;
 const POLL = 50;
+/** Parent of its containers' cgroups; the original leaves it. */
+const CGROUP = "gantry-bench";
 
 export class OriginalDocker implements AsyncDisposable {
   readonly path = mkdtempSync(join(tmpdir(), "gantry-original-"));
@@ -30,7 +32,7 @@ export class OriginalDocker implements AsyncDisposable {
     await until(() => existsSync(address));
     const inside = `nsenter -t ${this.#children[0]!.pid} -n`;
     const places = `--data-root ${this.path}/data --exec-root ${this.path}/exec -p ${this.path}/pid`;
-    const options = `--containerd ${address} -H ${this.host} --cgroup-parent /gantry-bench`;
+    const options = `--containerd ${address} -H ${this.host} --cgroup-parent /${CGROUP}`;
     this.#spawn("/bin/sh", ["-c", `exec ${inside} /usr/sbin/dockerd ${places} ${options}`]);
     await until(() => spawnSync("/usr/bin/docker", ["-H", this.host, "version"]).status === 0);
     const input = await busyboxArchive("busybox:latest");
@@ -50,6 +52,7 @@ export class OriginalDocker implements AsyncDisposable {
       if (child.exitCode === null && child.kill("SIGTERM")) await Promise.race([ended, sleep(15_000)]);
     }
     rmSync(this.path, { recursive: true, force: true });
+    for (const folder of globSync(`/sys/fs/cgroup/{,*/}${CGROUP}`)) rmdirSync(folder);
   }
 }
 

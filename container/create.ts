@@ -14,14 +14,15 @@ import * as nr from "../linux/numbers.ts";
 import { waitChild } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { deliver, openJoins } from "./birth.ts";
-import { setLimits } from "./cgroups/limits.ts";
+import type { Hierarchy } from "./cgroups/hierarchies.ts";
+import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
 import { runHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
 import { limitFailure } from "./init/execute.ts";
 import { toMapping } from "./init/idmap.ts";
 import { beginContainer } from "./init/main.ts";
-import { claim } from "./layout.ts";
+import { claim, writeCreating } from "./layout.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 import { removeDirectoryOf } from "./remove.ts";
@@ -60,21 +61,21 @@ export function createContainer(options: CreateOptions): Created {
   let pid = 0;
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
-    fs.symlink(`1 ${JSON.stringify(placed.cgroups.paths)}`, plan.paths.creating);
-    const late = joinsLate(plan, placed.cgroups);
-    groups.makeCgroups(
-      placed.cgroups,
-      late ? placed.hierarchies.filter(({ name }) => name === "") : placed.hierarchies,
-    );
+    groups.refuseOccupied(placed.cgroups.paths);
+    writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = placed.cgroups;
+    const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
+      groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted));
+      setDevices(cgroups, plan.linux.resources);
+    };
+    const late = joinsLate(plan, cgroups);
+    if (late) groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified));
+    else make(() => true);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const started = startChild(options, cgroups, late);
     pid = started.pid;
     if (late) {
-      groups.makeCgroups(
-        placed.cgroups,
-        placed.hierarchies.filter(({ name }) => name !== ""),
-      );
+      make((hierarchy) => !isUnified(hierarchy));
       tellOfCgroups(started.dialogue);
     }
     return converse(options, { ...started, cgroups });
@@ -82,6 +83,10 @@ export function createContainer(options: CreateOptions): Created {
     undo(plan, { pid, cgroups });
     throw thrown;
   }
+}
+
+function isUnified({ name }: Hierarchy): boolean {
+  return name === "";
 }
 
 /** Cgroup v1 directories can be made while the child mounts. Not when it could not open them (a user namespace), or
@@ -150,7 +155,7 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
   const settle = () => {
     if (record !== null) return;
     const prefix = "error during container init: error setting cgroup config for procHooks process: ";
-    prefixed(prefix, () => setLimits(cgroups, plan.linux.resources, true));
+    prefixed(prefix, () => setLimits(cgroups, plan.linux.resources));
     setOomScore(plan, pid);
     record = recordOf(plan, { pid, cgroups });
     writeRecord(plan.paths, record);

@@ -10,8 +10,8 @@
 
 import { Failure } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
-import { EEXIST, must } from "../linux/errno.ts";
-import { makeDirectories } from "../linux/fd.ts";
+import { EEXIST, EINVAL, ENOENT, errnoOf, must } from "../linux/errno.ts";
+import { makeDirectories, readLink, readTextIfThere, replaceFile, symlink } from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
 
 export const DEFAULT_ROOT = "/run/runc";
@@ -40,6 +40,29 @@ export function pathsOf(root: string, id: string): Paths {
     fifo: `${directory}/exec.fifo`,
     filter: `${directory}/seccomp.bpf`,
   };
+}
+
+/** Longest text of a link, less the NUL (PATH_MAX). */
+const LINK_LIMIT = 4095;
+
+/** What has to be cleaned if this create is broken off: as the text of a link, because one call makes it whole; as a
+ *  file where that is too long. */
+export function writeCreating(paths: Paths, cgroups: Readonly<Record<string, string>>): void {
+  const text = `1 ${JSON.stringify(cgroups)}`;
+  if (door().encode(text).length <= LINK_LIMIT) symlink(text, paths.creating);
+  else replaceFile(paths.creating, text, 0o600);
+}
+
+/** Null when there is none. */
+export function readCreating(paths: Paths): Record<string, string> | null {
+  let text: string | null;
+  try {
+    text = readLink(paths.creating);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== ENOENT && errnoOf(thrown) !== EINVAL) throw thrown;
+    text = readTextIfThere(paths.creating);
+  }
+  return text === null ? null : (JSON.parse(text.slice(2)) as Record<string, string>);
 }
 
 /** Takes the id by making its directory; the one who made it owns it. */

@@ -97,14 +97,18 @@ export function planContainer(options: PlanOptions): Plan {
   return {
     ...{ id: options.id, bundle: options.bundle, paths: options.paths, noPivot: options.noPivot },
     ...{ rootfs, spec, linux, namespaces, mounts, filter, warnings },
-    process: planProcess(process, {
-      filter,
-      limitsByParent: namespaces.has("user"),
-      noNewKeyring: options.noNewKeyring,
-      extraDescriptors: options.extraDescriptors,
-      extraEnvironment: options.extraEnvironment,
-      warnings,
-    }),
+    // Its affinity is for processes that exec adds.
+    process: planProcess(
+      { ...process, execCPUAffinity: null },
+      {
+        filter,
+        limitsByParent: namespaces.has("user"),
+        noNewKeyring: options.noNewKeyring,
+        extraDescriptors: options.extraDescriptors,
+        extraEnvironment: options.extraEnvironment,
+        warnings,
+      },
+    ),
   };
 }
 

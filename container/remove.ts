@@ -9,7 +9,7 @@ import { kill, SIGKILL } from "../linux/signal.ts";
 import { freeze, thaw } from "./cgroups/freezer.ts";
 import * as groups from "./cgroups/manager.ts";
 import { runHooks } from "./hooks.ts";
-import { type Paths, pathsOf } from "./layout.ts";
+import { type Paths, pathsOf, readCreating } from "./layout.ts";
 import { type Container, isAlive, stateOf, statusOf } from "./state.ts";
 
 /** Waits for a killed first process to be gone: rounds of this many milliseconds. */
@@ -73,14 +73,9 @@ function killEveryone({ record }: Container): void {
 export function removeBroken(root: string, id: string): boolean {
   const paths = pathsOf(root, id);
   if (fs.stat(paths.directory) === null) return false;
-  try {
-    const [, json] = /^1 (.*)$/s.exec(fs.readLink(paths.creating)) ?? [];
-    const cgroups = JSON.parse(json ?? "{}") as groups.CgroupPaths;
-    groups.killAll(cgroups);
-    groups.removeCgroups(cgroups);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== ENOENT) throw thrown;
-  }
+  const cgroups = readCreating(paths) ?? {};
+  groups.killAll(cgroups);
+  groups.removeCgroups(cgroups);
   removeDirectoryOf(paths);
   return true;
 }

@@ -13,5 +13,5 @@ export function cgroupsOfRecord({ cgroup_paths: paths }: ContainerRecord): Cgrou
 
 export function updateContainer(container: Container, resources: Resources): void {
   if (statusOf(container) === "stopped") throw new Failure("failed_precondition", "container not running");
-  setLimits(cgroupsOfRecord(container.record), resources, false);
+  setLimits(cgroupsOfRecord(container.record), resources);
 }

@@ -78,6 +78,7 @@ function below(root: string, own: string): string {
 export function placeIn(hierarchy: Hierarchy, cgroupsPath: string, id: string): string {
   const path = cgroupsPath === "" ? id : cgroupsPath;
   if (path.split("/").includes("..")) throw new Failure("invalid_argument", `linux.cgroupsPath ${path} contains ".."`);
+  if (/^[/.]*$/.test(path)) throw new Failure("invalid_argument", `linux.cgroupsPath ${path} is no cgroup of its own`);
   if (path.startsWith("/")) return `${hierarchy.mountpoint}${path.replace(/\/+$/, "")}`;
   const own = hierarchy.own === "/" ? "" : hierarchy.own;
   // A v2 cgroup with processes of its own may not hand controllers to children, so the parent's parent is used.

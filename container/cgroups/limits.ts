@@ -5,18 +5,18 @@ import { door } from "../../linux/door.ts";
 import { EBUSY, EINVAL, ENOENT, SyscallFailure } from "../../linux/errno.ts";
 import { close, O_WRONLY, open, readTextIfThere, writeAll } from "../../linux/fd.ts";
 import type { Resources } from "../spec/schema.ts";
+import { attachDeviceFilter } from "./devicefilter.ts";
 import { devicePolicy, deviceWrites } from "./devices.ts";
 import { type Cgroups, tryWrite, writeControl } from "./manager.ts";
 import { setUnifiedLimits } from "./unified.ts";
 
-/** `fresh`: the cgroup was made just now, so the device rules start from "all allowed". */
-export function setLimits(cgroups: Cgroups, resources: Resources | null, fresh: boolean): void {
+/** All but the devices. */
+export function setLimits(cgroups: Cgroups, resources: Resources | null): void {
+  if (resources === null) return;
   if (cgroups.unified) {
-    if (resources !== null) setUnifiedLimits(cgroups.paths[""]!, resources);
+    setUnifiedLimits(cgroups.paths[""]!, resources);
     return;
   }
-  if (fresh) setDevices(cgroups, resources);
-  if (resources === null) return;
   if (Object.keys(resources.unified).length > 0) {
     throw new Failure("failed_precondition", "linux.resources.unified needs cgroup v2, and this machine has v1");
   }
@@ -64,7 +64,13 @@ function put(cgroups: Cgroups, controller: string, file: string, value: string |
   );
 }
 
-function setDevices(cgroups: Cgroups, resources: Resources | null): void {
+/** For a cgroup made just now, whose rules start from "all allowed"; before anybody is in it, because between the
+ *  first write and the last nothing is allowed, not even to make a node. */
+export function setDevices(cgroups: Cgroups, resources: Resources | null): void {
+  if (cgroups.unified) {
+    attachDeviceFilter(cgroups.paths[""]!, devicePolicy(resources?.devices ?? []));
+    return;
+  }
   const directory = directoryOf(cgroups, "devices");
   if (directory === null) return;
   const files = new Map<string, number>();

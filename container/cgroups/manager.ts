@@ -39,7 +39,7 @@ export function placeCgroups(cgroupsPath: string, id: string): { cgroups: Cgroup
   return { cgroups: { paths, unified }, hierarchies };
 }
 
-/** Makes what is missing. Throws when a container's cgroup is there already with processes in it. */
+/** Makes what is missing; one that is there already was found empty (refuseOccupied). */
 export function makeCgroups(cgroups: Cgroups, hierarchies: readonly Hierarchy[]): void {
   for (const hierarchy of hierarchies) {
     const path = cgroups.paths[hierarchy.name.split(",")[0]!]!;
@@ -51,16 +51,22 @@ export function makeCgroups(cgroups: Cgroups, hierarchies: readonly Hierarchy[])
   }
 }
 
+/** Before anything is recorded as a container's: a cgroup with processes belongs to somebody else, and what is recorded
+ *  is killed when a broken-off create is cleaned up. */
+export function refuseOccupied(paths: CgroupPaths): void {
+  for (const path of new Set(Object.values(paths))) {
+    const count = processesIn(path).length;
+    if (count > 0) {
+      throw new Failure("failed_precondition", `container's cgroup is not empty: ${count} process(es) found`);
+    }
+  }
+}
+
 /** True when the directory is there (made now, or empty before); false when its parent is missing. */
 function makeLeaf(path: string): boolean {
   const made = door().syscall(nr.SYS_mkdir, path, 0o755);
   if (made === -ENOENT) return false;
-  if (made === -EEXIST) {
-    const count = processesIn(path).length;
-    if (count === 0) return true;
-    throw new Failure("failed_precondition", `container's cgroup is not empty: ${count} process(es) found`);
-  }
-  must("mkdir", path, made);
+  if (made !== -EEXIST) must("mkdir", path, made);
   return true;
 }
 

@@ -5,7 +5,14 @@ import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
 import { must } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
-import { attach, cloneTree, DEVPTS_SUPER_MAGIC, filesystemType, openInRoot } from "../../linux/mount.ts";
+import {
+  attach,
+  cloneTree,
+  DEVPTS_SUPER_MAGIC,
+  filesystemType,
+  openInRoot,
+  PROC_SUPER_MAGIC,
+} from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
 import { sendDescriptor } from "../../linux/socket.ts";
 import { setWindowSize, takeControl } from "../../linux/tty.ts";
@@ -42,6 +49,9 @@ export function setUpConsole(process: ProcessPlan, place: ConsolePlace): void {
   must("fchown", "console", door().syscall(nr.SYS_fchown, peer.number, uid, 0xffffffff));
   if (place.mountConsole) {
     using target = ensureTarget(place.root, "/dev/console", "file");
+    if (filesystemType(target.number) === PROC_SUPER_MAGIC) {
+      throw new Failure("failed_precondition", "/dev/console of the container leads into /proc");
+    }
     using tree = cloneTree(peer.number, "", false);
     attach(tree.number, target.number);
   }

@@ -117,12 +117,33 @@ function newFilesystem(birth: Birth, plan: MountPlan, at: { target: number; dest
   const late = (plan.set & m.MOUNT_ATTR_RDONLY) !== 0 && (at.destination === "/dev" || plan.type === "tmpfs");
   const attributes = late ? plan.set & ~m.MOUNT_ATTR_RDONLY : plan.set;
   const options = late ? plan.options.filter((option) => option !== "ro") : plan.options;
+  if (options.some((option) => option.length > m.FSCONFIG_VALUE_LIMIT)) {
+    mountByPath({ ...plan, set: attributes, options }, at.target);
+    return;
+  }
   using mounted = makeFilesystem({ ...plan, set: attributes, options });
   if (plan.copyUp) copyUp(at.target, mounted.number);
   m.attach(mounted.number, at.target);
   for (const { flag, recursive } of plan.propagation) m.changeMount(mounted.number, { propagation: flag, recursive });
   if (late) birth.readOnlyLater.push(new fs.Fd(mounted.release()));
   else if (plan.type === "devpts" && birth.devpts === null) birth.devpts = new fs.Fd(mounted.release());
+}
+
+const OLD_FLAGS: readonly (readonly [attribute: number, flag: number])[] = [
+  [m.MOUNT_ATTR_RDONLY, m.MS_RDONLY],
+  [m.MOUNT_ATTR_NOSUID, m.MS_NOSUID],
+  [m.MOUNT_ATTR_NODEV, m.MS_NODEV],
+  [m.MOUNT_ATTR_NOEXEC, m.MS_NOEXEC],
+  [m.MOUNT_ATTR_NOATIME, m.MS_NOATIME],
+  [m.MOUNT_ATTR_NODIRATIME, m.MS_NODIRATIME],
+];
+
+/** fsconfig takes no option beyond 255 bytes (an overlay of many layers has one); mount(2) takes a page of them. The
+ *  target is named by its descriptor, through the host's /proc that is still there. */
+function mountByPath(plan: MountPlan, target: number): void {
+  const flags = OLD_FLAGS.reduce((sum, [attribute, flag]) => sum + (plan.set & attribute ? flag : 0), 0);
+  const data = plan.options.filter((option) => option !== "ro").join(",");
+  m.mount({ source: plan.source, target: `/proc/self/fd/${target}`, type: plan.type, flags, data });
 }
 
 function makeFilesystem(plan: MountPlan): fs.Fd {

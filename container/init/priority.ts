@@ -26,9 +26,14 @@ const FLAGS: Readonly<Record<string, number>> = {
   SCHED_FLAG_UTIL_CLAMP_MAX: 64,
 };
 
+/** More than any kernel is built for. */
+const PROCESSORS = 8192;
+
 const IO_CLASSES: Readonly<Record<string, number>> = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 };
 
-export function setPriorities({ scheduler, ioPriority }: ProcessSpec): void {
+export function setPriorities({ scheduler, ioPriority, execCPUAffinity }: ProcessSpec): void {
+  const processors = execCPUAffinity?.final || execCPUAffinity?.initial || "";
+  if (processors !== "") setAffinity(processors);
   if (scheduler !== null) {
     const policy = POLICIES[scheduler.policy];
     if (policy === undefined) throw new Failure("invalid_argument", `invalid scheduler policy: ${scheduler.policy}`);
@@ -52,6 +57,19 @@ export function setPriorities({ scheduler, ioPriority }: ProcessSpec): void {
     const value = kind * 0x2000 + ioPriority.priority;
     must("ioprio_set", ioPriority.class, door().syscall(nr.SYS_ioprio_set, WHO_PROCESS, 0, value));
   }
+}
+
+/** "0-3,7": the processors it may run on. */
+function setAffinity(text: string): void {
+  const mask = new Uint8Array(PROCESSORS / 8);
+  for (const part of text.split(",")) {
+    const [, from, to] = /^(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
+    if (from === undefined || Number(to ?? from) >= PROCESSORS || Number(to ?? from) < Number(from)) {
+      throw new Failure("invalid_argument", `invalid CPU affinity: ${text}`);
+    }
+    for (let at = Number(from); at <= Number(to ?? from); at++) mask[at >> 3]! |= 1 << (at & 7);
+  }
+  must("sched_setaffinity", text, door().syscall(nr.SYS_sched_setaffinity, 0, mask.length, mask));
 }
 
 function flagOf(name: string): number {

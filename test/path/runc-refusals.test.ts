@@ -96,6 +96,15 @@ describe("bad input", () => {
     assert.equal(bench.lastError(), 'runc: "start" requires exactly 1 argument(s)');
   });
 
+  test("a cgroup in which another container lives, which goes on untouched", () => {
+    const bend: Bend = (config) => (config.linux.cgroupsPath = `/${bench.tag}-shared`);
+    const id = bench.start(["sleep", "60"], bend);
+    assert.equal(bench.run(["true"], bend).status, 1);
+    assert.match(bench.lastError(), /container's cgroup is not empty: 1 process\(es\) found/);
+    assert.equal(bench.status(id), "running");
+    bench.runc(["delete", "--force", id]);
+  });
+
   test("exec of what is not there", both, () => {
     const id = bench.start(["sleep", "60"]);
     for (const [program, words] of [

@@ -7,7 +7,7 @@ import { readTextIfThere } from "../../linux/fd.ts";
 import { encodeLinkUp, encodeNewAddress, encodeNewBridge, type Link, RouteSocket } from "../../linux/netlink-route.ts";
 import * as nft from "../../linux/nftables.ts";
 import * as ip from "./address.ts";
-import { closeForwarding, openForwarding } from "./firewall.ts";
+import { closeForwarding, forwardingIsOff, openForwarding, turnForwardingOff, turnForwardingOn } from "./firewall.ts";
 import type { BridgeRecord, EndpointRecord, Records } from "./records.ts";
 import { rebuild, tableOf } from "./rules.ts";
 
@@ -61,14 +61,16 @@ export class Bridges {
     if (link !== null && link.kind !== "bridge") {
       throw new Failure("failed_precondition", `the interface ${name} exists and is not a bridge`);
     }
-    const record = known === undefined ? this.#plan(wish, link) : sameAsWished(known, wish);
+    const off = forwardingIsOff();
+    const planned = known === undefined ? this.#plan(wish, link) : sameAsWished(known, wish);
+    const record = off ? { ...planned, outside: this.#outside() } : planned;
     try {
       // Before anything exists: a bridge that a crash leaves behind is known as ours.
       this.#records.saveBridge(record);
       if (link === null) this.#make(record);
       else this.#complete(link, record);
       this.#kernel.nft.commit(`table of ${name}`, rebuild(record, endpoints));
-      const warnings = openForwarding(this.#kernel.nft, name);
+      const warnings = [...(off ? turnForwardingOn() : []), ...openForwarding(this.#kernel.nft, name)];
       this.#known.set(name, record);
       return { record, warnings };
     } catch (thrown) {
@@ -89,6 +91,7 @@ export class Bridges {
     this.#kernel.nft.commit(`table of ${record.name}`, new nft.Transaction().addTable(table).deleteTable(table));
     closeForwarding(this.#kernel.nft, record.name);
     if (record.made) this.#kernel.route.deleteLink(record.name);
+    if (record.outside.length > 0) turnForwardingOff(this.#kernel.nft);
   }
 
   #plan(wish: BridgeWish, link: Link | null): BridgeRecord {
@@ -105,7 +108,14 @@ export class Bridges {
     }
     const { isolated } = wish;
     const texts = { subnet: ip.formatPrefix(prefix), gateway: ip.formatInet4(gateway) };
-    return { name, ...texts, mtu: link?.mtu ?? mtu, isolated, made: link === null };
+    return { name, ...texts, mtu: link?.mtu ?? mtu, isolated, made: link === null, outside: [] };
+  }
+
+  /** What is neither a bridge nor a port of one: the host's ways to other machines. */
+  #outside(): string[] {
+    const links = this.#kernel.route.links();
+    const apart = links.filter((link) => link.name !== "lo" && link.kind !== "bridge" && link.master === 0);
+    return apart.map((link) => link.name);
   }
 
   /** The wished subnet, else the bridge's own, else a free pool. `address` is an address in it, or its network. */

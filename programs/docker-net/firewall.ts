@@ -17,7 +17,7 @@ function markOf(bridge: string): string {
 
 /** Lets the bridge's traffic through as far as that is possible; gives sentences about what is still closed. */
 export function openForwarding(socket: nft.NftablesSocket, bridge: string): string[] {
-  const warnings = turnForwardingOn();
+  const warnings: string[] = [];
   const chains = socket.chains();
   const closed = chains.filter((chain) => chain.hook === nft.HOOK_FORWARD && chain.policy === "drop");
   const isUserChain = (chain: nft.ChainFacts) =>
@@ -40,14 +40,24 @@ export function openForwarding(socket: nft.NftablesSocket, bridge: string): stri
   return warnings;
 }
 
-function turnForwardingOn(): string[] {
-  if (readTextIfThere(FORWARDING)?.trim() === "1") return [];
+export function forwardingIsOff(): boolean {
+  return readTextIfThere(FORWARDING)?.trim() === "0";
+}
+
+/** Called once the rules that keep the host's other interfaces apart are in force (rules.ts). */
+export function turnForwardingOn(): string[] {
   try {
     writeFile(FORWARDING, "1\n");
-    return ["net.ipv4.ip_forward was off and is on now: this host also forwards between its other interfaces"];
+    return [];
   } catch (thrown) {
     return [`net.ipv4.ip_forward is off and could not be turned on: ${messageOf(thrown)}`];
   }
+}
+
+/** Back to what it was before us, unless another engine or an installed Docker needs it meanwhile. */
+export function turnForwardingOff(socket: nft.NftablesSocket): void {
+  const others = socket.chains().some((chain) => chain.table.startsWith("gantry_") || chain.name === "DOCKER");
+  if (!others) writeFile(FORWARDING, "0\n");
 }
 
 function addGuestRules(socket: nft.NftablesSocket, bridge: string): void {

@@ -27,6 +27,8 @@ export interface BridgeRecord {
   isolated: boolean;
   /** We made the interface, and remove it at Shutdown. */
   made: boolean;
+  /** We turned forwarding on: the interfaces that were there then, between which nothing was forwarded until now. */
+  outside: string[];
 }
 
 export interface PortRecord {
@@ -72,7 +74,8 @@ export class Records {
   }
 
   bridges(): BridgeRecord[] {
-    return this.#read<BridgeRecord>("bridges", ".json");
+    // `outside` came later than the first records.
+    return this.#read<BridgeRecord>("bridges", ".json").map((record) => ({ ...record, outside: record.outside ?? [] }));
   }
 
   saveBridge(record: BridgeRecord): void {

@@ -3,6 +3,7 @@
 //
 //     prerouting, output   to an address of this host ─▶ maps ─▶ destination NAT
 //     forward              out to the bridge ─▶ inward: answers, translated, between containers ─▶ else drop
+//                          between interfaces that were there when we turned forwarding on ─▶ drop
 //     postrouting          from the subnet to elsewhere, or through a mapping back to the bridge ─▶ masquerade
 //
 // Translated connections are the only new ones let in: a neighbour that routes straight to a container's address,
@@ -86,6 +87,18 @@ function addFiltering(all: nft.Transaction, bridge: BridgeRecord): void {
   all.addRule(inward, [rule.verdict("drop")]);
   all.addBaseChain(table, { name: "forward", type: "filter", hook: "forward", priority: 0 });
   all.addRule({ table, chain: "forward" }, [...rule.outgoingIs(bridge.name), rule.verdict({ jump: "inward" })]);
+  keepApart(all, bridge);
+}
+
+/** Forwarding was off before us. It is on now for the sake of containers, and must not make a router of the host. */
+function keepApart(all: nft.Transaction, bridge: BridgeRecord): void {
+  if (bridge.outside.length === 0) return;
+  const table = tableOf(bridge.name);
+  all.addChain(table, "outside");
+  for (const name of bridge.outside) {
+    all.addRule({ table, chain: "forward" }, [...rule.incomingIs(name), rule.verdict({ jump: "outside" })]);
+    all.addRule({ table, chain: "outside" }, [...rule.outgoingIs(name), rule.verdict("drop")]);
+  }
 }
 
 function addMasquerading(all: nft.Transaction, bridge: BridgeRecord): void {

@@ -50,6 +50,30 @@ test("a published port answers on every way in, and nothing else of the containe
   );
 });
 
+test("turning forwarding on makes no router of the host, and Shutdown turns it off again", { skip }, async () => {
+  await using lab = new Lab();
+  const forwarding = () => lab.in("host", "cat", "/proc/sys/net/ipv4/ip_forward").trim();
+  // A second machine on another wire; the neighbour would reach it if the host were a router.
+  lab.addMachine("10.98.0.1", "10.98.0.2");
+  const reach = () => lab.fetch("neighbour", "10.98.0.2:8000");
+  const line = [`--net=${lab.namespaceOf("machine")}`, process.execPath, "-e", ECHO_PEER];
+  const server = spawn("nsenter", line);
+  await new Promise((resolve) => server.stdout.once("data", resolve));
+  lab.in("host", "sysctl", "-qw", "net.ipv4.ip_forward=1");
+  assert.equal(reach(), "10.99.0.2");
+  lab.in("host", "sysctl", "-qw", "net.ipv4.ip_forward=0");
+  const net = await lab.start();
+  assert.deepEqual((await net.ensureBridge({ name: "gt0" })).warnings, []);
+  assert.equal(forwarding(), "1");
+  assert.equal(reach(), "");
+  await net.attach({ containerId: "c", bridge: "gt0" });
+  assert.equal(lab.fetch({ container: "c" }, "10.98.0.2:8000"), "10.98.0.1");
+  await net.shutdown({});
+  await lab.ended;
+  assert.equal(forwarding(), "0");
+  server.kill();
+});
+
 test("a container reaches the world under the host's address", { skip }, async () => {
   await using lab = new Lab();
   const net = await lab.start();

@@ -23,7 +23,7 @@ export const HOST_ADDRESS = "10.99.0.1";
 const NEIGHBOUR_ADDRESS = "10.99.0.2";
 const START_TIMEOUT = 5000;
 
-export type Place = "host" | "neighbour" | { container: string };
+export type Place = "host" | "neighbour" | "machine" | { container: string };
 
 /** In milliseconds. */
 export function pause(milliseconds: number): Promise<void> {
@@ -52,6 +52,7 @@ export class Lab {
   readonly state = join(this.folder, "state");
   readonly #host = `gantry-h-${process.pid}-${labs}`;
   readonly #neighbour = `gantry-n-${process.pid}-${labs++}`;
+  readonly #machine = `gantry-m-${process.pid}-${labs}`;
   readonly #servers: ChildProcess[] = [];
   #process: ChildProcess | null = null;
   #exit: Promise<number | null> = Promise.resolve(null);
@@ -87,8 +88,21 @@ export class Lab {
 
   namespaceOf(place: Place): string {
     if (place === "host") return `/run/netns/${this.#host}`;
+    if (place === "machine") return `/run/netns/${this.#machine}`;
     if (place === "neighbour") return `/run/netns/${this.#neighbour}`;
     return join(this.state, "netns", place.container);
+  }
+
+  /** A further machine, on a wire of its own to the host. */
+  addMachine(hostAddress: string, address: string): void {
+    run("ip", "netns", "add", this.#machine);
+    const peer = ["peer", "name", "eth0", "netns", this.#machine];
+    run("ip", "link", "add", "out1", "netns", this.#host, "type", "veth", ...peer);
+    run("ip", "-n", this.#host, "addr", "add", `${hostAddress}/24`, "dev", "out1");
+    run("ip", "-n", this.#host, "link", "set", "out1", "up");
+    run("ip", "-n", this.#machine, "addr", "add", `${address}/24`, "dev", "eth0");
+    run("ip", "-n", this.#machine, "link", "set", "eth0", "up");
+    run("ip", "-n", this.#machine, "route", "add", "default", "via", hostAddress);
   }
 
   /** The command's output; "" when it fails. */
@@ -184,7 +198,9 @@ export class Lab {
     await this.kill("SIGKILL");
     const held = join(this.state, "netns");
     for (const name of existsSync(held) ? readdirSync(held) : []) spawnSync("umount", ["-l", join(held, name)]);
-    for (const name of [this.#host, this.#neighbour]) run("ip", "netns", "delete", name);
+    for (const name of [this.#host, this.#neighbour, this.#machine]) {
+      if (existsSync(`/run/netns/${name}`)) run("ip", "netns", "delete", name);
+    }
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -160,6 +160,7 @@ async function runCommand(runtime: Runtime, invocation: Invocation): Promise<num
   checkArguments(command, path, args.length);
   const cli = openCli(runtime, flags, outputs);
   cli.path = path;
+  await outputs.err.flush(); // a warning about the configuration stands before what the command prints
   return (await action(cli, args)) ?? 0;
 }
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { portableUtf8 } from "../../base/bytes.ts";
 import { nodeUtf8 } from "./utf8.ts";
 
-test("Node's codec and the portable one agree on valid text, and on any bytes, which survive the way there and back", () => {
+test("Node's codec and the portable one agree on valid text and on any bytes, which survive both ways", () => {
   for (const text of ["", "plain", "\ufeffbom", "ü€😀", "a\udcffb"]) {
     assert.deepEqual(nodeUtf8.encode(text), portableUtf8.encode(text));
   }

@@ -27,7 +27,7 @@ function storedContexts(cli: Cli): StoredContext[] {
   const contexts: StoredContext[] = [
     {
       Name: "default",
-      Metadata: { Description: env["DOCKER_HOST"] ? "Current DOCKER_HOST based configuration" : "" },
+      Metadata: { Description: "Current DOCKER_HOST based configuration" },
       Endpoints: { docker: { Host: host, SkipTLSVerify: false } },
     },
   ];
@@ -58,7 +58,6 @@ const ls: Command = {
           Description: "DESCRIPTION",
           DockerEndpoint: "DOCKER ENDPOINT",
           Error: "ERROR",
-          Current: "CURRENT",
         },
         fields: {
           Current: (context) => context.Name === current,

@@ -8,10 +8,15 @@ import { ExitStatus } from "../failure.ts";
 import { humanSize } from "../format/units.ts";
 import type { Output } from "../output.ts";
 
+/** Terminals wider than this show a bar beside the numbers. */
+const WIDE_COLUMNS = 110;
+
 export interface ProgressSink {
   output: Output;
   terminal: boolean;
   columns: number;
+  /** Shows nothing; errors still arrive. */
+  silent?: boolean;
   /** Told of each `aux` value. */
   aux?: (value: unknown) => void;
 }
@@ -50,7 +55,8 @@ class Board {
       this.#sink.aux?.(message.aux);
       return;
     }
-    const { output, terminal } = this.#sink;
+    const { output, terminal, silent } = this.#sink;
+    if (silent === true) return;
     const detail = message.progressDetail;
     const measured = detail !== undefined && ((detail.current ?? 0) > 0 || (detail.total ?? 0) > 0);
     if (!terminal && (measured || (message.progress ?? "") !== "")) return;
@@ -66,7 +72,7 @@ class Board {
       output.line(text.replace(/\n$/, ""));
       return;
     }
-    this.#redraw(message.id, `${text} ${bar(detail, this.#sink.columns, text.length + 1)}`.trimEnd());
+    this.#redraw(message.id, `${text} ${bar(detail, this.#sink.columns)}`.trimEnd());
   }
 
   /** Moves to the line of that id, writes it anew, and moves back below the last line. */
@@ -83,12 +89,12 @@ class Board {
   }
 }
 
-function bar(detail: NonNullable<ProgressMessage["progressDetail"]>, columns: number, taken: number): string {
+function bar(detail: NonNullable<ProgressMessage["progressDetail"]>, columns: number): string {
   const { current = 0, total = 0 } = detail;
   if (current <= 0 && total <= 0) return "";
   const numbers = total <= 0 ? humanSize(current, 4) : `${humanSize(current, 4)}/${humanSize(total, 4)}`;
   if (total <= 0) return numbers;
-  if (columns - taken < 110 - 50) return numbers;
+  if (columns <= WIDE_COLUMNS) return numbers;
   const done = Math.min(50, Math.floor((current / total) * 50));
   const head = done < 50 ? ">" : "";
   return `[${"=".repeat(done)}${head}${" ".repeat(Math.max(0, 50 - done - head.length))}]  ${numbers}`;

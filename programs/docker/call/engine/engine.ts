@@ -169,6 +169,10 @@ export class Engine {
     try {
       return await action();
     } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === "invalid_argument") {
+        const words = `error during connect: ${thrown.message}: no Docker daemon answers at ${this.#options.shownHost}`;
+        throw new ConnectionFailure("unavailable", words, { cause: thrown });
+      }
       if (!(thrown instanceof Failure) || thrown.code !== "unavailable") throw thrown;
       const errno = String(thrown.facts["errno"] ?? "");
       const host = this.#options.shownHost;

@@ -6,7 +6,6 @@ import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { registryAuth } from "../../config/credentials.ts";
 import { ExitStatus } from "../../failure.ts";
-import type { Output } from "../../output.ts";
 import { type ImageReference, parseReference, pathSegment, repositoryOf } from "../../reference.ts";
 import { progressTo, showProgress } from "../../stream/progress.ts";
 
@@ -28,13 +27,7 @@ export async function pullImage(cli: Cli, image: string, options: PullOptions): 
     },
     headers: [["X-Registry-Auth", await authHeader(cli, reference)]],
   });
-  if (options.quiet) sink.output = silent(sink.output);
-  await showProgress(response.body, sink);
-}
-
-/** Swallows what is shown; errors still arrive. */
-function silent(output: Output): Output {
-  return Object.create(output, { print: { value: () => {} }, line: { value: () => {} } });
+  await showProgress(response.body, { ...sink, silent: options.quiet });
 }
 
 export async function authHeader(cli: Cli, reference: ImageReference): Promise<string> {
@@ -85,9 +78,7 @@ export const push: Command = {
         query: { tag: allTags.value ? null : reference.tag || "latest", platform: platformJson(platform.value) },
         headers: [["X-Registry-Auth", await authHeader(cli, reference)]],
       });
-      const sink = progressTo(cli, 1);
-      if (quiet.value) sink.output = silent(sink.output);
-      await showProgress(response.body, sink);
+      await showProgress(response.body, { ...progressTo(cli, 1), silent: quiet.value });
       if (quiet.value) cli.out.line(`${reference.domain}/${reference.path}:${reference.tag || "latest"}`);
     };
   },

@@ -100,6 +100,8 @@ async function run(given: CommandLine): Promise<number> {
   const config = loadConfig(given);
   const write = (line: string): void => void process.stderr.write(line);
   const log = new Logger(config.level, write, () => new Date().toISOString());
+  // Whoever read the log may go away (a dockerd that started us): its broken pipe must not end the daemon.
+  process.stderr.on("error", () => {});
   log.info("starting containerd", { revision: REVISION, version: CONTAINERD_VERSION });
   for (const name of config.ignored) log.debug("configuration is passed over", { name });
   // A client that goes away, a shim that dies: each is handled where it is awaited. What is left is a defect, and

@@ -4,6 +4,7 @@ import type { Containers as ContainersApi } from "../../../api/containerd/gen/co
 import type { Images as ImagesApi } from "../../../api/containerd/gen/images.ts";
 import type { Leases as LeasesApi } from "../../../api/containerd/gen/leases.ts";
 import type { Namespaces as NamespacesApi } from "../../../api/containerd/gen/namespaces.ts";
+import { Failure } from "../../../base/errors.ts";
 import { containerFromMessage, containerToMessage } from "../../../core/containers/remote.ts";
 import type { Containers } from "../../../core/containers/store.ts";
 import { imageFromMessage, imageToMessage } from "../../../core/images/remote.ts";
@@ -59,8 +60,13 @@ export function serveImages(images: Images): HandlersOf<typeof ImagesApi> {
       const fields = fieldsFromMessage(updateMask);
       return { image: imageToMessage(await images.scoped(scopeOf(context)).update(imageFromMessage(image), fields)) };
     },
-    async delete({ name, sync }, context) {
-      await images.scoped(scopeOf(context)).delete(name, { sync });
+    async delete({ name, sync, target }, context) {
+      const store = images.scoped(scopeOf(context));
+      // Since containerd 2: only if the name still points to what the caller saw.
+      if (target !== null && target.digest !== (await store.get(name)).target.digest) {
+        throw new Failure("not_found", `image ${JSON.stringify(name)} has another target now: not found`);
+      }
+      await store.delete(name, { sync });
       return {};
     },
   };

@@ -1,6 +1,6 @@
-// The runtime's own executable must be out of a container's reach (CVE-2019-5736): the host starts over from a read-only
-// copy of the mount it lies on before any program is loaded (host/src/seal.rs). Here is only the proof that it did.
-// docs/decisions/0004 says why this is needed even though the runtime never executes itself inside a container.
+// The runtime's own executable must be out of a container's reach (CVE-2019-5736): the host starts over from a
+// read-only copy of the mount it lies on before any program is loaded (host/src/seal.rs). Here is only the proof that
+// it did. docs/decisions/0004 says why this is needed even though the runtime never executes itself inside a container.
 
 import { Failure } from "../base/errors.ts";
 import { mountFlags } from "../linux/mount.ts";

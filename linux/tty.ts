@@ -46,7 +46,8 @@ export function rawMode(fd: number): Disposable | null {
   const raw = before.slice();
   const view = new DataView(raw.buffer);
   const clear = (at: number, bits: number) => view.setUint32(at, view.getUint32(at, true) & ~bits, true);
-  clear(0, 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000); // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
+  // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
+  clear(0, 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000);
   clear(4, 0o1); // OPOST
   clear(8, 0o60 | 0o400); // CSIZE PARENB
   view.setUint32(8, view.getUint32(8, true) | 0o60, true); // CS8

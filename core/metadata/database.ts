@@ -2,8 +2,8 @@
 //
 // Reads are plain Map look-ups on the main thread. A change is applied to the mirror at once and then handed to a
 // worker thread, which puts whatever has gathered into one transaction: node:sqlite is synchronous, and an fsync must
-// not stop the event loop. `change` resolves when the records are on disk as firmly as was asked, so a reply to a client
-// waits for it; a change that cannot be written is taken back from the mirror.
+// not stop the event loop. `change` resolves when the records are on disk as firmly as was asked, so a reply to a
+// client waits for it; a change that cannot be written is taken back from the mirror.
 //
 //     change(…) ──▶ mirror ──▶ [queue] ──▶ worker: BEGIN … COMMIT ──▶ resolved
 //                     ▲                              │

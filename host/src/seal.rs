@@ -1,6 +1,7 @@
 //! Starting over from a read-only copy of the mount the executable lies on, before the engine is made. A container that
 //! a program enters can then not write to the host's file through /proc/PID/exe, and the program is loaded only once.
-//! Which programs ask for it, and for which arguments, is in the table (tools/build/programs.ts); why, in docs/decisions.
+//! Which programs ask for it, and for which arguments, is in the table (tools/build/programs.ts);
+//! why, in docs/decisions.
 
 use crate::Start;
 use std::ffi::{c_char, CStr};

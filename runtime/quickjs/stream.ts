@@ -8,8 +8,9 @@ import { type Fd, read, setNonBlocking, write } from "../../linux/fd.ts";
 import { accept, peerCredentials, send, shutdownWrite } from "../../linux/socket.ts";
 import type { Loop } from "./loop.ts";
 
-/** Reads that may succeed at once before the loop gets a turn. Without it a peer that is always ahead would keep signals,
- *  timers and all other descriptors waiting for ever: awaiting what is already there never leaves the job queue. */
+/** Reads that may succeed at once before the loop gets a turn. Without it a peer that is always ahead would keep
+ *  signals, timers and all other descriptors waiting for ever: awaiting what is already there never
+ *  leaves the job queue. */
 const EAGER_READS = 64;
 
 interface PendingRead {

@@ -17,7 +17,7 @@ for (const side of ["original", "ours"] as const) {
     before(() => stack.start());
     after(() => stack[Symbol.asyncDispose]());
 
-    test("a container being created is there or gone after the daemon's return, and nothing is left of it", async () => {
+    test("a container being created is there or gone after the daemon returns, and nothing is left of it", async () => {
       for (let round = 0; round < ROUNDS; round++) {
         const name = `round${round}`;
         const run = stack.ctr("run", "-d", IMAGE, name, "sleep", "1000");

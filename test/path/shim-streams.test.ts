@@ -1,4 +1,5 @@
-// The streams of a container through its shim: the shim's own logs, attached clients, terminals, files, logging programs.
+// The streams of a container through its shim: the shim's own logs, attached clients, terminals, files, logging
+// programs.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

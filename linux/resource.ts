@@ -5,8 +5,13 @@ import * as nr from "./numbers.ts";
 
 const RLIMIT_NOFILE = 7;
 
-/** As many open files as the hard limit allows: for a program that holds sockets for others. */
+/** The kernel's usual ceiling (fs.nr_open). */
+const MOST_FILES = 1n << 20n;
+
+/** As many open files as we may have (root may lift its own hard limit): for a program that holds sockets for others. */
 export function raiseFileLimit(): void {
+  const most = BigInt64Array.of(MOST_FILES, MOST_FILES);
+  if (door().syscall(nr.SYS_prlimit64, 0, RLIMIT_NOFILE, most, null) === 0) return;
   const limit = new BigInt64Array(2);
   if (door().syscall(nr.SYS_prlimit64, 0, RLIMIT_NOFILE, null, limit) < 0) return;
   limit[0] = limit[1]!;

@@ -59,9 +59,9 @@ test("turning forwarding on makes no router of the host, and Shutdown turns it o
   const line = [`--net=${lab.namespaceOf("machine")}`, process.execPath, "-e", ECHO_PEER];
   const server = spawn("nsenter", line);
   await new Promise((resolve) => server.stdout.once("data", resolve));
-  lab.in("host", "sysctl", "-qw", "net.ipv4.ip_forward=1");
+  lab.set("net/ipv4/ip_forward", "1");
   assert.equal(reach(), "10.99.0.2");
-  lab.in("host", "sysctl", "-qw", "net.ipv4.ip_forward=0");
+  lab.set("net/ipv4/ip_forward", "0");
   const net = await lab.start();
   assert.deepEqual((await net.ensureBridge({ name: "gt0" })).warnings, []);
   assert.equal(forwarding(), "1");
@@ -154,7 +154,7 @@ for (const filtered of ["1", "0"]) {
     await using lab = new Lab();
     const net = await lab.start();
     await net.ensureBridge({ name: "gt0", subnet: "10.80.0.0/24", isolated: true });
-    lab.try("host", "sysctl", "-qw", `net.bridge.bridge-nf-call-iptables=${filtered}`);
+    lab.set("net/bridge/bridge-nf-call-iptables", filtered);
     const a = await net.attach({ containerId: "a", bridge: "gt0", ports: [port(80, 8080)] });
     await net.attach({ containerId: "b", bridge: "gt0" });
     await lab.serve("a", 80, "a");

@@ -105,6 +105,11 @@ export class Lab {
     run("ip", "-n", this.#machine, "route", "add", "default", "via", hostAddress);
   }
 
+  /** A setting of the host's under /proc/sys; one that the kernel does not have stays so. */
+  set(name: string, value: string): void {
+    this.try("host", "sh", "-c", `[ ! -e /proc/sys/${name} ] || echo ${value} >/proc/sys/${name}`);
+  }
+
   /** The command's output; "" when it fails. */
   try(place: Place, ...command: string[]): string {
     const line = [`--net=${this.namespaceOf(place)}`, ...command];

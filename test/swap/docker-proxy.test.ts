@@ -291,16 +291,18 @@ mkdir -p $D/img/bin; cp $(command -v busybox) $D/img/bin/busybox
 for name in sh httpd echo; do ln -s busybox $D/img/bin/$name; done
 tar -C $D/img -c . | docker import - bb >/dev/null
 docker run -d --name web -p 8080:80 bb sh -c 'echo served >/index.html; httpd -f -p 80 -h /' >/dev/null
-for i in $(seq 50); do curl -sf 127.0.0.1:8080/index.html >/dev/null && break; sleep 0.05; done
-echo "over IPv4: $(curl -sS -m3 127.0.0.1:8080/index.html)"
-echo "over IPv6: $(curl -sS -m3 '[::1]:8080/index.html')"
+for i in $(seq 50); do [ -n "$("$3" -e "$4" 127.0.0.1)" ] && break; sleep 0.05; done
+echo "over IPv4: $("$3" -e "$4" 127.0.0.1)"
+echo "over IPv6: $("$3" -e "$4" ::1)"
 echo "proxies: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o "$2 [-]proto" | wc -l)"
 docker rm -f web >/dev/null
 echo "after: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o "$2 [-]proto" | wc -l)"
 `;
-const noDockerd = ["/usr/sbin/dockerd", "/usr/bin/unshare", "/usr/bin/busybox", "/usr/bin/curl"].some(
-  (path) => !existsSync(path),
-);
+/** Asks the published port; says nothing when nobody answers. */
+const FETCH = `fetch("http://" + (process.argv[1] === "::1" ? "[::1]" : process.argv[1]) + ":8080/index.html")
+  .then((answer) => answer.text()).then((text) => process.stdout.write(text), () => {});`;
+const lacking = ["/usr/sbin/dockerd", "/usr/bin/unshare", "/usr/bin/busybox"].filter((path) => !existsSync(path));
+const noDockerd = lacking.length > 0 && `missing: ${lacking.join(", ")}`;
 
 test("the original dockerd publishes a port with ours as its userland proxy", { skip: skip || noDockerd }, () => {
   const folder = mkdtempSync(join(tmpdir(), "gantry-proxy-"));
@@ -308,7 +310,20 @@ test("the original dockerd publishes a port with ours as its userland proxy", { 
   const proxy = join(folder, "docker-proxy");
   symlinkSync(programs.ours, proxy);
   try {
-    const line = ["-n", "-m", "--propagation", "private", "sh", "-c", WITH_DOCKERD, "sh", folder, proxy];
+    const line = [
+      "-n",
+      "-m",
+      "--propagation",
+      "private",
+      "sh",
+      "-c",
+      WITH_DOCKERD,
+      "sh",
+      folder,
+      proxy,
+      process.execPath,
+      FETCH,
+    ];
     const result = spawnSync("unshare", line, { encoding: "utf8", timeout: 60_000 });
     const log = existsSync(join(folder, "log")) ? readFileSync(join(folder, "log"), "utf8").slice(-2000) : "";
     const lines = ["over IPv4: served", "over IPv6: served", "proxies: 2", "after: 0", ""];

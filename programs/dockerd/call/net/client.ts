@@ -41,9 +41,11 @@ export class NetClient {
   async helper(): Promise<NetHelper> {
     const client = (await this.#connect()).of(Net);
     const options = { timeout: CALL_TIMEOUT_MS };
+    const log = this.#log;
     return {
       async ensureBridge({ name, subnet, gateway }) {
         const answer = await client.ensureBridge({ name, subnet, gateway }, options);
+        for (const sentence of answer.warnings) log.warn(sentence);
         return { name: answer.name, subnet: answer.subnet, gateway: answer.gateway, mtu: answer.mtu };
       },
       async attach(request) {

@@ -119,6 +119,11 @@ export interface Resources {
   PidsLimit: number | null;
   Ulimits: Ulimit[] | null;
   Init?: boolean;
+  /** Windows only; carried, never acted on. */
+  CpuCount?: number;
+  CpuPercent?: number;
+  IOMaximumIOps?: number;
+  IOMaximumBandwidth?: number;
 }
 
 export interface RestartPolicy {

@@ -113,6 +113,7 @@ const CREATE_FLAGS = `
 --health-cmd true --health-interval 5s --health-retries 3 --health-timeout 1m --health-start-period 2s \
 --health-start-interval 1s
 --no-healthcheck | --health-interval 1500ms
+--isolation default | --cpu-count 2 --cpu-percent 10 --io-maxiops 3 --io-maxbandwidth 1m
 `;
 
 const COMMANDS = `

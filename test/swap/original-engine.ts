@@ -19,7 +19,8 @@ export interface Outcome {
 
 /** An original engine of our own, with one image, in a folder that goes with it. */
 export class OriginalEngine {
-  readonly folder = mkdtempSync(path.join(tmpdir(), "gantry-cli-"));
+  /** Made by start. */
+  folder = "";
   readonly #children: ChildProcess[] = [];
 
   get host(): string {
@@ -27,6 +28,7 @@ export class OriginalEngine {
   }
 
   async start(): Promise<void> {
+    this.folder = mkdtempSync(path.join(tmpdir(), "gantry-cli-"));
     const { folder } = this;
     const config = [
       "version = 2",
@@ -64,7 +66,7 @@ export class OriginalEngine {
     const root = `${this.folder}/image`;
     mkdirSync(`${root}/bin`, { recursive: true });
     execFileSync("cp", ["/bin/busybox", `${root}/bin/busybox`]);
-    const applets = "sh ls cat echo sleep true false env id pwd stty kill touch head seq wc tty".split(" ");
+    const applets = "sh ls cat echo sleep true false env id pwd stty kill touch head seq wc tty tr".split(" ");
     for (const applet of applets) execFileSync("ln", ["-s", "busybox", `${root}/bin/${applet}`]);
     execFileSync("tar", ["-C", root, "-cf", `${this.folder}/image.tar`, "."]);
     const imported = await run(

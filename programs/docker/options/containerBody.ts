@@ -151,7 +151,7 @@ function hostConfigOf(flags: ContainerFlags, runtime: Runtime, ports: PublishedP
     ShmSize: flags.shmSize.value,
     ...mapField("Sysctls", toMap(flags.sysctl.value)),
     ...(flags.runtime.value === "" ? {} : { Runtime: flags.runtime.value }),
-    Isolation: "",
+    Isolation: flags.isolation.value,
     ...resourcesOf(flags),
     ...(flags.mount.value.length === 0 ? {} : { Mounts: flags.mount.value }),
     MaskedPaths: security.unconfinedPaths ? [] : null,
@@ -187,6 +187,10 @@ function resourcesOf(flags: ContainerFlags): Resources {
     MemorySwappiness: flags.memorySwappiness.value,
     OomKillDisable: flags.oomKillDisable.value,
     PidsLimit: flags.pidsLimit.value,
+    CpuCount: flags.cpuCount.value,
+    CpuPercent: flags.cpuPercent.value,
+    IOMaximumIOps: flags.ioMaxIops.value,
+    IOMaximumBandwidth: flags.ioMaxBandwidth.value,
     Ulimits: [...flags.ulimit.value].sort((a, b) => (a.Name < b.Name ? -1 : 1)),
   };
 }

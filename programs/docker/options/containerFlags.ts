@@ -135,6 +135,12 @@ function resourceFlags(set: FlagSet) {
     oomScoreAdj: set.int("oom-score-adj", "", "Preference of the OOM killer (-1000 to 1000)"),
     cpuCount: set.add(INT, ["cpu-count", ""], { usage: "", initial: 0, options: { hidden: true } }),
     cpuPercent: set.add(INT, ["cpu-percent", ""], { usage: "", initial: 0, options: { hidden: true } }),
+    isolation: set.string("isolation", "", "Isolation technology"),
+    ioMaxBandwidth: set.add(parsed("bytes", parseMemory), ["io-maxbandwidth", ""], {
+      usage: "",
+      initial: 0,
+      options: { hidden: true },
+    }),
     ioMaxIops: set.add(UINT, ["io-maxiops", ""], { usage: "", initial: 0, options: { hidden: true } }),
   };
 }

@@ -96,8 +96,11 @@ export class Stack implements AsyncDisposable {
     const args = ["--config", join(this.folder, "config.toml")];
     const program = programOf("containerd", this.chain.containerd);
     this.#containerd = spawn(program, args, { stdio: ["ignore", log, log], env });
-    for (let waited = 0; (await this.ctr("version")).status !== 0; waited += POLL) {
-      if (waited > START_TIMEOUT) throw new Error(`containerd did not start; its log:\n${this.log}`);
+    const late = Date.now() + START_TIMEOUT;
+    while (!existsSync(this.address) || (await this.ctr("version")).status !== 0) {
+      if (this.#containerd.exitCode !== null || Date.now() > late) {
+        throw new Error(`containerd did not start; its log:\n${this.log}`);
+      }
       await sleep(POLL);
     }
   }
@@ -180,7 +183,7 @@ export class Stack implements AsyncDisposable {
       .split("\n")
       .map((line) => line.split(" ")[1] ?? "");
     for (const path of mounted.reverse()) if (path.startsWith(this.folder)) spawnSync("umount", ["-l", path]);
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     rmSync(join("/run/containerd/runc", this.namespace), { recursive: true, force: true });
     for (const path of [...cgroups(this.namespace), ...namespaceCgroups(this.namespace)]) {
       // One that a killed process still leaves behind is no reason to fail the test.

@@ -140,6 +140,7 @@ export class Daemon implements AsyncDisposable {
     this.grpc.attach(grpc);
     await listen(grpc, config);
     this.listening = { grpc, ttrpc };
+    void this.tasks.warmUp();
     log.info("serving...", { address: config.ttrpcAddress });
     log.info("serving...", { address: config.address });
   }

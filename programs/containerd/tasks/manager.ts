@@ -96,6 +96,12 @@ export class TaskManager {
     await this.removeBundle(task.launch.place);
   }
 
+  /** What the first container would otherwise wait for: a stock of FIFOs, and asking the usual shim what it is. */
+  async warmUp(): Promise<void> {
+    const asked = this.runtimes.resolve(DEFAULT_RUNTIME, "");
+    await Promise.allSettled([this.parts.fifos.refill(), asked]);
+  }
+
   /** Finds the shims of an earlier life. Resolves when each is either connected or cleaned up. */
   async restore(): Promise<void> {
     this.parts.bundles.removeOrphanedWork();

@@ -228,6 +228,10 @@ export const STORIES: Record<string, string> = {
     run -e =x a
     run -d --rm --help=x a
     run Bad
+    run --cpu-count 2 --io-maxiops 3 busybox
+    create --cpu-percent 2 --io-maxbandwidth 3 busybox
+    create --annotation a=b --health-start-interval 2s busybox
+    create --isolation foo busybox
     create Bad
     create --name -x busybox
     ps --foo

@@ -26,12 +26,36 @@ export const create: Command = {
   define(set, runtime) {
     const flags = defineContainerFlags(set, () => runtime);
     return async (cli, args) => {
+      await requireSupport(cli, flags);
       const body = bodyOf(cli, flags, args);
       body.HostConfig!.ConsoleSize = consoleSize(cli);
       cli.out.line(await createContainer(cli, flags, body));
     };
   },
 };
+
+/** Refuses flags that this daemon could only ignore: those of Windows, and those newer than it. */
+export async function requireSupport(cli: Cli, flags: ContainerFlags): Promise<void> {
+  const windows: string[] = [];
+  if (flags.cpuCount.changed) windows.push("cpu-count");
+  if (flags.cpuPercent.changed) windows.push("cpu-percent");
+  if (flags.ioMaxBandwidth.changed) windows.push("io-maxbandwidth");
+  if (flags.ioMaxIops.changed) windows.push("io-maxiops");
+  const complaints = windows.map((name) => `"--${name}" ${ONLY_ON_WINDOWS}`);
+  const newer: [name: string, flag: { changed: boolean }, version: string][] = [
+    ["annotation", flags.annotation, "1.43"],
+    ["health-start-interval", flags.healthStartInterval, "1.44"],
+  ];
+  for (const [name, flag, version] of newer) {
+    if (!flag.changed || (await cli.engine.atLeast(version))) continue;
+    const words = `requires API version ${version}, but the Docker daemon API version is ${await cli.engine.version()}`;
+    complaints.push(`"--${name}" ${words}`);
+  }
+  if (complaints.length > 0) throw new ExitStatus(1, complaints.join("\n"));
+}
+
+const ONLY_ON_WINDOWS =
+  "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
 
 /** The body, or exit 125 with what is wrong with the flags. */
 export function bodyOf(cli: Cli, flags: ContainerFlags, args: readonly string[]): CreateContainerRequest {

@@ -15,7 +15,7 @@ import { parseDetachKeys } from "../../stream/detach.ts";
 import { proxySignals } from "../../stream/signals.ts";
 import { consoleSize, followSize, requireTerminal } from "../../stream/terminal.ts";
 import { attachTo, type ContainerEnd, waitForEnd } from "./attaching.ts";
-import { bodyOf, createContainer } from "./create.ts";
+import { bodyOf, createContainer, requireSupport } from "./create.ts";
 
 export const run: Command = {
   name: "run",
@@ -45,6 +45,7 @@ interface RunRequest {
 
 async function runContainer(cli: Cli, request: RunRequest): Promise<number> {
   const { flags, options } = request;
+  await requireSupport(cli, flags);
   const body = bodyOf(cli, flags, request.args);
   prepareStreams(cli, request, body);
   let id: string;

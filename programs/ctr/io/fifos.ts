@@ -1,0 +1,49 @@
+// The named pipes between ctr and a process's shim, in a folder of their own: made before the task is created, gone
+// when it was deleted; of a detached task they stay, because the shim goes on using them.
+
+import { spawnSync } from "node:child_process";
+import { constants, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { Failure } from "../../../base/errors.ts";
+
+export const FIFO_DIRECTORY = "/run/containerd/fifo";
+
+export interface Fifos {
+  readonly folder: string;
+  readonly stdin: string;
+  readonly stdout: string;
+  /** Empty with a terminal, which has one stream for both. */
+  readonly stderr: string;
+}
+
+/** Node cannot make a FIFO itself. */
+export function makeFifos(directory: string, id: string, terminal: boolean): Fifos {
+  const parent = directory === "" ? FIFO_DIRECTORY : directory;
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  const folder = mkdtempSync(`${parent}/`);
+  const path = (stream: string) => join(folder, `${id}-${stream}`);
+  const fifos = { folder, stdin: path("stdin"), stdout: path("stdout"), stderr: terminal ? "" : path("stderr") };
+  const paths = [fifos.stdin, fifos.stdout, fifos.stderr].filter((one) => one !== "");
+  const made = spawnSync("mkfifo", ["-m", "700", ...paths], { encoding: "utf8" });
+  if (made.status === 0) return fifos;
+  rmSync(folder, { recursive: true, force: true });
+  throw new Failure("internal", `mkfifo: ${made.error?.message ?? made.stderr.trim()}`);
+}
+
+/** Opened before the writer comes: this does not wait, and there is no end before the first writer left. */
+export function openReader(path: string): Socket {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+/** Only to be there: neither reads nor writes. */
+export function openHeld(path: string): number {
+  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+}
+
+/** Opened for both ways, so that what is written before the shim opens its end is kept instead of refused. */
+export function openWriter(path: string): Socket {
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: false, writable: true });
+}

@@ -212,7 +212,7 @@ test("a task's life from start to removal", { skip }, () => {
   same(["tasks", "resume", "c1"], () => theirs("tasks", "pause", "c1"));
   assert.match(ours("tasks", "metrics", "c1").stdout, /^ID +TIMESTAMP +\nc1 .*\n\nMETRIC +VALUE/);
   assert.equal(ours("tasks", "kill", "-s", "KILL", "c1").code, 0);
-  theirs("tasks", "rm", "-f", "c1");
+  assert.equal(ours("tasks", "rm", "-f", "c1").code, 0);
   assert.equal(ours("containers", "rm", "c1").code, 0);
 });
 
@@ -248,11 +248,7 @@ test("run gives output, exit code and nothing left behind", { skip }, () => {
   assert.deepEqual([ours("tasks", "ls", "-q").stdout, ours("containers", "ls", "-q").stdout], ["", ""]);
   // The original names its folders with digits alone, leaves some, and made FIFOs beside them for "../e4".
   const left = readdirSync(fifos).filter((name) => !/^\d+$|^e4-/.test(name));
-  assert.deepEqual(
-    left.map((name) => readdirSync(join(fifos, name))),
-    [["c1-stderr", "c1-stdin", "c1-stdout"]],
-    "only the detached task's FIFOs",
-  );
+  assert.deepEqual(left, []);
 });
 
 test("short and long input arrives whole and ends", { skip }, () => {

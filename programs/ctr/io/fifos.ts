@@ -2,9 +2,9 @@
 // when it was deleted; of a detached task they stay, because the shim goes on using them.
 
 import { spawnSync } from "node:child_process";
-import { constants, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { constants, lstatSync, mkdirSync, mkdtempSync, openSync, rmdirSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Failure } from "../../../base/errors.ts";
 
 export const FIFO_DIRECTORY = "/run/containerd/fifo";
@@ -29,6 +29,23 @@ export function makeFifos(directory: string, id: string, terminal: boolean): Fif
   if (made.status === 0) return fifos;
   rmSync(folder, { recursive: true, force: true });
   throw new Failure("internal", `mkfifo: ${made.error?.message ?? made.stderr.trim()}`);
+}
+
+/** Of a task that is gone: its FIFOs, and their folder if nothing else is in it. Other files stay. */
+export function removeFifos(paths: readonly string[]): void {
+  const gone = paths.filter((path) => path.startsWith("/") && isFifo(path));
+  for (const path of gone) rmSync(path, { force: true });
+  for (const folder of new Set(gone.map(dirname))) {
+    try {
+      rmdirSync(folder);
+    } catch {
+      // Not empty, or gone: not ours to clear.
+    }
+  }
+}
+
+function isFifo(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true;
 }
 
 /** Opened before the writer comes: this does not wait, and there is no end before the first writer left. */

@@ -10,6 +10,7 @@ import type { Nouns } from "../../../core/remote.ts";
 import type { Process, Spec } from "../../../core/spec/oci.ts";
 import type { ProcessName, TaskExit, TaskProcess, TaskStatus } from "../../../core/tasks/tasks.ts";
 import { sentenceOf, systemFailure } from "../cli/errors.ts";
+import { removeFifos } from "../io/fifos.ts";
 import { forwardSignals } from "../io/signals.ts";
 import { type IoRequest, ProcessIo } from "../io/streams.ts";
 import { carrySize, rawTerminal } from "../io/terminal.ts";
@@ -119,6 +120,7 @@ export async function attachTask(nouns: Nouns, id: string): Promise<number> {
     const { exitStatus } = await during(nouns, name, terminal, ended);
     await io.drained();
     await nouns.tasks.delete(id);
+    removeFifos([task.stdin, task.stdout, task.stderr]);
     return exitStatus;
   } finally {
     io.close(false);
@@ -200,5 +202,7 @@ export async function deleteProcess(nouns: Nouns, process: TaskProcess, execId: 
     const state = execId === "" ? `task ${reason}: ${status}` : `current process state: ${status}, process ${reason}`;
     throw new Failure("failed_precondition", `${state}: failed precondition`);
   }
-  return execId === "" ? tasks.delete(name.containerId) : tasks.deleteProcess(name);
+  const exit = await (execId === "" ? tasks.delete(name.containerId) : tasks.deleteProcess(name));
+  removeFifos([process.stdin, process.stdout, process.stderr]);
+  return exit;
 }

@@ -70,9 +70,12 @@ function attachedRuns(stack: Stack): void {
   test("a terminal is a terminal with the size it is given", async () => {
     // ctr wants a terminal of its own: script gives it one.
     const script = `stty rows 41 cols 99; sleep 0.2; exec "$@"`;
+    // The size comes after the start.
+    const wait =
+      'i=0; while [ "$(stty size)" != "41 99" ] && [ $((i+=1)) -lt 100 ]; do sleep 0.1; done; stty size; tty; exit 3';
     const ctr = ["ctr", "--address", stack.address, "--namespace", stack.namespace];
     const program = stack.chain.ctr === "original" ? ctr : [`${process.cwd()}/dist/bin/ctr`, ...ctr.slice(1)];
-    const inner = [...program, "run", "--rm", "-t", IMAGE, "four", "sh", "-c", "sleep 0.5; stty size; tty; exit 3"];
+    const inner = [...program, "run", "--rm", "-t", IMAGE, "four", "sh", "-c", wait];
     const quoted = ["sh", "-c", script, "sh", ...inner].map((word) => `'${word}'`).join(" ");
     const { execFile } = await import("node:child_process");
     const [status, output] = await new Promise<[number, string]>((resolve) => {

@@ -1,6 +1,6 @@
 // Runs the tests of portable code on QuickJS: the same files that Node runs, bundled with small bodies of node:test and
 // node:assert, compiled by the engine and linked with the host like any program. A file that imports anything else of
-// Node's is left out.
+// Node's, or uses its globals, is left out.
 
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -37,12 +37,14 @@ function portableTests(): string[] {
   return folders
     .flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: layout.root }))
     .filter((path) => !NODE_PROGRAMS.test(path))
-    .filter((path) => imports(path).every((name) => name.startsWith(".") || name in BODIES))
+    .filter(isPortable)
     .sort();
 }
 
-function imports(path: string): string[] {
-  return [...readFileSync(join(layout.root, path), "utf8").matchAll(/from "([^"]+)"/g)].map((match) => match[1]!);
+function isPortable(path: string): boolean {
+  const text = readFileSync(join(layout.root, path), "utf8");
+  const imports = [...text.matchAll(/from "([^"]+)"/g)].map((match) => match[1]!);
+  return imports.every((name) => name.startsWith(".") || name in BODIES) && !/\b(Buffer|process)\./.test(text);
 }
 
 async function bundle(files: readonly string[]): Promise<string> {

@@ -106,4 +106,8 @@ function globalSettings(values: FlagValues): GlobalSettings {
   };
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main) {
+  main(process.argv.slice(2)).then((code) => {
+    process.exitCode = code;
+  });
+}

@@ -19,16 +19,22 @@ export async function openOutput(runtime: QuickJsRuntime, uri: string): Promise<
   if (found !== null && (found.mode & fd.S_IFMT) !== fd.S_IFIFO) return fd.open(path, fd.O_WRONLY | fd.O_APPEND);
   const deadline = runtime.clock.monotonic() + FIFO_OPEN_TIMEOUT;
   for (;;) {
-    try {
-      using _writer = fd.open(path, fd.O_WRONLY | fd.O_NONBLOCK);
-      return fd.open(path, fd.O_RDWR | fd.O_NONBLOCK);
-    } catch (thrown) {
-      if (errnoOf(thrown) !== ENXIO) throw thrown;
-      if (runtime.clock.monotonic() > deadline) {
-        throw new Failure("deadline_exceeded", `nobody reads the FIFO ${path}`, { cause: thrown });
-      }
-    }
+    const opened = openBothEnds(path);
+    if (opened !== null) return opened;
+    if (runtime.clock.monotonic() > deadline) throw new Failure("deadline_exceeded", `nobody reads the FIFO ${path}`);
     await runtime.clock.sleep(FIFO_OPEN_INTERVAL);
+  }
+}
+
+/** Null while there is no reader. A function of its own, because a lowered `using` in a loop remembers the failure of an
+ *  earlier round. */
+function openBothEnds(path: string): fd.Fd | null {
+  try {
+    using _writer = fd.open(path, fd.O_WRONLY | fd.O_NONBLOCK);
+    return fd.open(path, fd.O_RDWR | fd.O_NONBLOCK);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== ENXIO) throw thrown;
+    return null;
   }
 }
 

@@ -1,0 +1,35 @@
+// The mended lowering of `using`, run as plain JavaScript.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { transformSync } from "esbuild";
+import { forgetEarlierRounds } from "./using.ts";
+
+type Run = (open: (round: number) => Disposable) => unknown;
+
+function lowered(source: string): Run {
+  const { code } = transformSync(source, { loader: "ts", target: "es2023", minifySyntax: true });
+  return new Function(`${forgetEarlierRounds(code)}; return run;`)() as Run;
+}
+
+test("a round of a loop that failed does not spoil the next one", () => {
+  const run = lowered(`function run(open) {
+    for (let round = 0; ; round++) {
+      try { using a = open(round); using b = open(round); return round; } catch (thrown) { if (round > 4) throw thrown; }
+    }
+  }`);
+  let disposed = 0;
+  const open = (round: number) => {
+    if (round < 2) throw new Error(`round ${round}`);
+    return { [Symbol.dispose]: () => void disposed++ };
+  };
+  assert.equal(run(open), 2);
+  assert.equal(disposed, 2);
+});
+
+test("a failure of the round itself is thrown, after what it opened was disposed of", () => {
+  const run = lowered("function run(open) { for (;;) { using a = open(0); throw new Error('inside'); } }");
+  let disposed = 0;
+  assert.throws(() => run(() => ({ [Symbol.dispose]: () => void disposed++ })), /inside/);
+  assert.equal(disposed, 1);
+});

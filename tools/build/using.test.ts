@@ -15,7 +15,8 @@ function lowered(source: string): Run {
 test("a round of a loop that failed does not spoil the next one", () => {
   const run = lowered(`function run(open) {
     for (let round = 0; ; round++) {
-      try { using a = open(round); using b = open(round); return round; } catch (thrown) { if (round > 4) throw thrown; }
+      try { using a = open(round); using b = open(round); return round; }
+      catch (thrown) { if (round > 4) throw thrown; }
     }
   }`);
   let disposed = 0;

@@ -26,8 +26,7 @@ export async function openOutput(runtime: QuickJsRuntime, uri: string): Promise<
   }
 }
 
-/** Null while there is no reader. A function of its own, because a lowered `using` in a loop remembers the failure of an
- *  earlier round. */
+/** Null while there is no reader. */
 function openBothEnds(path: string): fd.Fd | null {
   try {
     using _writer = fd.open(path, fd.O_WRONLY | fd.O_NONBLOCK);

@@ -18,7 +18,8 @@ const PROGRAMS = [
 ];
 /** V8 lets young objects fill 3 x 16 MB before it looks which of them live, and keeps that memory: 60 MB of a daemon
  *  whose objects all die with their request. At 1 MB it looks more often, at no cost that could be measured. */
-const EXEC_ARGV = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1"];
+// "--": Node would take a program's own --env-file (ctr run has one) for its own, wherever it stands.
+const EXEC_ARGV = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1", "--"];
 const EXECUTABLE = "gantry-node";
 
 export async function buildDaemons(): Promise<void> {

@@ -2,7 +2,7 @@
 // A hop that is not built leaves its combinations out. `CHAIN=shim` narrows to chains whose our-side names contain it.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Chain, describeChain, type Hop, IMAGE, Stack, skipReason, until } from "./stack.ts";
@@ -179,6 +179,24 @@ async function removeTask(stack: Stack, id: string, ...flags: readonly string[])
 }
 
 function survival(stack: Stack): void {
+  test("a killed shim takes its task with it, truly: told by an event, no process, nothing left", async () => {
+    const events = stack.ctrInBackground("events");
+    await sleep(300);
+    assert.equal((await stack.ctr("run", "-d", IMAGE, "eleven", "sleep", "1000")).status, 0);
+    const pid = Number(/^eleven\s+(\d+)/m.exec((await stack.ctr("tasks", "ls")).stdout)?.[1]);
+    const [shim] = stack.shims();
+    process.kill(shim!, "SIGKILL");
+    await until("the exit is told", () => events.output().includes("/tasks/exit"));
+    events.child.kill();
+    await until("the process is gone", () => !existsSync(`/proc/${pid}`));
+    await until(
+      "the task is gone or stopped",
+      async () => !/eleven.*RUNNING/.test((await stack.ctr("tasks", "ls")).stdout),
+    );
+    await stack.ctr("tasks", "rm", "eleven");
+    assert.equal((await stack.ctr("containers", "rm", "eleven")).status, 0);
+  });
+
   test("containers outlive a killed containerd; it finds them again, with the exit of one that ended", async () => {
     assert.equal((await stack.ctr("run", "-d", IMAGE, "nine", "sleep", "1000")).status, 0);
     assert.equal((await stack.ctr("run", "-d", IMAGE, "ten", "sh", "-c", "sleep 1; exit 5")).status, 0);

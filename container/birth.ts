@@ -14,7 +14,7 @@ import { type Fd, O_RDONLY, O_WRONLY, open, writeAll } from "../linux/fd.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace, unshare } from "../linux/namespace.ts";
 import { CLONE_PARENT, clone, exit, waitChild } from "../linux/process.ts";
 import { nameSelf } from "./init/main.ts";
-import { type ChildMessage, hear, say } from "./messages.ts";
+import { awaitGo, type ChildMessage, hear, say } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 
 /** Joining order: a user namespace first gives the right to join the others; pid last changes only later children. */
@@ -89,7 +89,11 @@ function deliverByHelper({ joins, dialogue, cgroup, begin }: Delivery, flags: bi
       nameSelf();
       for (const [kind, namespace] of joins) setNamespace(namespace.number, NAMESPACES[kind].flag, kind);
       const { pid } = clone({ flags: flags | BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
-      if (pid === 0) begin(true);
+      if (pid === 0) {
+        // It may speak only after the parent has heard of it.
+        awaitGo(dialogue.child.number);
+        begin(true);
+      }
       say(dialogue.child.number, { kind: "born", pid });
       exit(0);
     } catch (thrown) {
@@ -99,7 +103,10 @@ function deliverByHelper({ joins, dialogue, cgroup, begin }: Delivery, flags: bi
   }
   const said = hear<ChildMessage>(dialogue.parent.number);
   waitChild(helper.pid);
-  if (said?.kind === "born") return said.pid;
+  if (said?.kind === "born") {
+    say(dialogue.parent.number, { kind: "go" });
+    return said.pid;
+  }
   throw new Failure(
     "failed_precondition",
     said?.kind === "failed" ? said.message : "a helper process died unexpectedly",

@@ -8,11 +8,13 @@
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { joinSessionKeyring, setUmask, trySetLimit } from "../linux/credential.ts";
+import { EBUSY, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { openOwnProc } from "../linux/mount.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace } from "../linux/namespace.ts";
 import { CLONE_PARENT, clone, exit, newSession, openPidfd, waitChild } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
+import { cgroupsOf, findHierarchies } from "./cgroups/hierarchies.ts";
 import * as groups from "./cgroups/manager.ts";
 import { setUpConsole } from "./init/console.ts";
 import { execute, limitFailure, prepare } from "./init/execute.ts";
@@ -89,13 +91,24 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   using init = openInit(container);
   const cgroups = cgroupsFor(container.record, options.subgroups);
   const tasks = groups.openTasks(cgroups);
-  using birthplace = groups.openBirthplace(cgroups);
-  const helper = clone({ flags: 0n, cgroup: birthplace?.number ?? null, pidfd: false });
+  let birthplace = groups.openBirthplace(cgroups);
+  let helper: { pid: number };
+  try {
+    helper = cloneInto(birthplace);
+  } catch (thrown) {
+    // A v2 cgroup that hands controllers to children takes no processes itself (an init system runs in the container):
+    // then beside the container's first process, wherever that has moved.
+    if (errnoOf(thrown) !== EBUSY || options.subgroups !== null) throw thrown;
+    birthplace?.close();
+    birthplace = fs.open(placeOfInit(container.record), fs.O_RDONLY | fs.O_DIRECTORY);
+    helper = cloneInto(birthplace);
+  }
   if (helper.pid === 0) {
     dialogue.parent.close();
     birthplace?.close();
     helpIn({ options, plan, init, tasks, dialogue: child.number });
   }
+  birthplace?.close();
   for (const file of tasks) file.close();
   const heard: ChildMessage[] = [];
   let said = hear<ChildMessage>(dialogue.parent.number);
@@ -107,6 +120,15 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
     "failed_precondition",
     said?.kind === "failed" ? said.message : "the joining process died unexpectedly",
   );
+}
+
+function cloneInto(cgroup: fs.Fd | null): { pid: number } {
+  return clone({ flags: 0n, cgroup: cgroup?.number ?? null, pidfd: false });
+}
+
+function placeOfInit({ cgroup_paths: paths, init_process_pid: pid }: ContainerRecord): string {
+  const hierarchy = findHierarchies().find(({ name }) => name === "");
+  return `${hierarchy?.mountpoint ?? paths[""]}${cgroupsOf(pid).get("") ?? ""}`;
 }
 
 /** The helper's only words are these; a failure of the child is never early. */

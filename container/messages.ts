@@ -2,6 +2,8 @@
 // pair of SOCK_SEQPACKET sockets: one JSON object per packet.
 //
 //     parent                          child
+//       │ ◀────────── born ──────────── │   only with a helper between them (birth.ts, exec.ts), which names the child
+//       │ ── go ──────────────────────▶ │   (birth.ts)
 //       │ ◀────────── map ───────────── │   only with a new user namespace: write my id mappings
 //       │ ── go ──────────────────────▶ │
 //       │        (makes cgroups)        │   (mounts)

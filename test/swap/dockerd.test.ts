@@ -169,6 +169,8 @@ const STEPS: readonly Step[] = [
   { args: "exec -i first cat", input: "more\n", says: [/^more$/m] },
   { args: "exec first sh -c 'exit 4'", status: 4 },
   { args: "exec first nosuchprogram", status: 127 },
+  { args: "cp first:/etc/passwd FOLDER/copied" },
+  { args: "cp first:/nosuch FOLDER/copied", status: 1, says: [/Could not find the file|No such container:path/] },
   { args: "logs first", says: [/^begun$/m] },
   { args: "logs -t --tail 1 first", says: [/^\d{4}-.*Z begun$/m] },
   { args: "top first", says: [/sleep 100/] },

@@ -1,9 +1,11 @@
 // Routes that read a container's files: export and changes, made by containerd's diff service, which mounts the root in
-// a place of its own. Copying in and out comes in later work and says so.
+// a place of its own; copying out, read by containers/archive.ts. Copying in comes in later work and says so.
 
 import { randomBytes } from "node:crypto";
+import { encodeUtf8, toBase64 } from "../../../../base/bytes.ts";
 import { Failure } from "../../../../base/errors.ts";
 import type { Mount } from "../../../../core/values.ts";
+import { archiveOf, findSource } from "../../containers/archive.ts";
 import { changesOf } from "../../containers/changes.ts";
 import type { Container } from "../../containers/container.ts";
 import { emitContainer } from "../../containers/emit.ts";
@@ -17,12 +19,24 @@ const TAR_TYPE = "application/vnd.oci.image.layer.v1.tar";
 export function addFileRoutes(router: Router, engine: Engine): void {
   router.add("GET /containers/{id}/export", (exchange) => exportRoot(engine, exchange));
   router.add("GET /containers/{id}/changes", (exchange) => changes(engine, exchange));
-  for (const method of ["HEAD", "GET", "PUT"]) {
-    router.add(`${method} /containers/{id}/archive`, async (exchange) => {
-      engine.containers.find(exchange.param("id"));
-      throw new Failure("unimplemented", "copying files into and out of containers is not supported yet");
-    });
-  }
+  router.add("HEAD /containers/{id}/archive", (exchange) => copyOut(engine, exchange));
+  router.add("GET /containers/{id}/archive", (exchange) => copyOut(engine, exchange));
+  router.add("PUT /containers/{id}/archive", async (exchange) => {
+    engine.containers.find(exchange.param("id"));
+    throw new Failure("unimplemented", "copying files into containers is not supported yet");
+  });
+}
+
+async function copyOut(engine: Engine, exchange: Exchange): Promise<void> {
+  const container = engine.containers.find(exchange.param("id"));
+  const source = await findSource(engine, container, exchange.text("path"));
+  const stat = toBase64(encodeUtf8(JSON.stringify(source.stat)));
+  const headers = [["X-Docker-Container-Path-Stat", stat]] as const;
+  if (exchange.request.method === "HEAD") return exchange.empty(200, headers);
+  const writer = await exchange.open(200, "application/x-tar", headers);
+  for await (const piece of archiveOf(source)) await writer.write(piece);
+  await writer.end();
+  emitContainer(engine, container, "archive-path", { path: exchange.text("path") });
 }
 
 async function exportRoot(engine: Engine, exchange: Exchange): Promise<void> {

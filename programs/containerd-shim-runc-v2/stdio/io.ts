@@ -97,6 +97,9 @@ export class ProcessIo {
   async started(): Promise<void> {
     for (const end of this.#given.splice(0)) end.close();
     if (this.#console !== null) await this.#openTerminal(this.#console);
+    // Not before: what a failing runtime says on its stderr comes as the call's error, not as the container's output.
+    for (const pump of this.#pumps) pump.begin();
+    this.#stdinPump?.begin();
   }
 
   resize(columns: number, rows: number): void {

@@ -30,15 +30,21 @@ export class Pump {
   readonly #source: Fd;
   readonly #sink: Sink;
   #ended: (() => void)[] = [];
-  #state: "reading" | "stopped" | "ended" = "reading";
+  #state: "held" | "reading" | "stopped" | "ended" = "held";
   #resumed: (() => void) | null = null;
 
-  /** Owns the (non-blocking) descriptor and the sink's end. */
+  /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. */
   constructor(loop: Loop, source: Fd, sink: Sink) {
     this.#loop = loop;
     this.#source = source;
     this.#sink = sink;
     sink.resume = () => this.#resume();
+  }
+
+  /** Reads from now on. */
+  begin(): void {
+    if (this.#state !== "held") return;
+    this.#state = "reading";
     this.#watch();
   }
 
@@ -50,7 +56,7 @@ export class Pump {
 
   /** Reads what is there now, until nothing is left; waits where the sink asks to. */
   async drain(): Promise<void> {
-    for (let total = 0; total < DRAIN_LIMIT && this.#state !== "ended"; ) {
+    for (let total = 0; total < DRAIN_LIMIT && this.#state !== "ended" && this.#state !== "held"; ) {
       if (this.#state === "stopped") {
         await new Promise<void>((resolve) => {
           this.#resumed = resolve;

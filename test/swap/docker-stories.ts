@@ -24,7 +24,7 @@ export const STORIES: Record<string, string> = {
     run --rm -a stdout --network none busybox sh -c 'echo out; echo err >&2'
     run --rm -i --network none busybox head -c 3 <<< abcdef`,
   "a container's life": `
-    run -d --name c1 --network none -l a=b -v vol1:/data -e X=1 busybox sh -c 'echo out; sleep 0.3; echo err >&2; sleep 1000'
+    run -di --name c1 --network none -l a=b -v vol1:/data -e X=1 busybox sh -c 'echo out; sleep 1; echo err >&2; cat'
     ps
     ps -a --no-trunc
     ps -aq

@@ -214,6 +214,29 @@ describe("the life of a container", () => {
     assert.equal(bench.runc(["list", "-q"]).stdout.includes(id), true);
     bench.runc(["delete", "--force", id]);
   });
+});
+
+describe("a container that runs", () => {
+  test("takes new limits while it runs, and tells what it uses", () => {
+    const id = bench.start(["sleep", "60"]);
+    assert.equal(bench.runc(["update", "--memory", "64M", "--pids-limit", "33", id]).status, 0);
+    const stats = JSON.parse(bench.runc(["events", "--stats", id]).stdout);
+    assert.equal(stats.data.memory.usage.limit, 64 << 20);
+    assert.equal(stats.data.pids.limit, 33);
+    assert.equal(bench.runc(["update", "--memory", "lots", id]).status, 1);
+    assert.equal(bench.lastError(), "invalid value for memory: invalid size: 'lots'");
+    bench.runc(["delete", "--force", id]);
+  });
+
+  test("hands on the descriptors that its caller names, and no other", () => {
+    bench.configure(["sh", "-c", "cat <&3; ls /proc/self/fd | wc -l; echo $LISTEN_FDS $LISTEN_PID"]);
+    const log = join(bench.path, "config.json");
+    const line = `exec 3<${log} 4<${log}; LISTEN_FDS=1 ${OURS} --root ${bench.rootOf(OURS)} run ${bench.newId()}`;
+    const result = spawnSync("bash", ["-c", line], { cwd: bench.path, encoding: "utf8" });
+    assert.match(result.stdout, /ociVersion.*\n?5\n1 1\n$/s);
+    bench.runc(["run", "--preserve-fds", "5", bench.newId()]);
+    assert.match(bench.lastError(), /please check that preserved-fd 3 exists/);
+  });
 
   test("can be paused while it is deleted by force", () => {
     const id = bench.start(["sleep", "60"]);

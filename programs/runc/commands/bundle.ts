@@ -53,9 +53,9 @@ const FIRST_EXTRA = 3;
 export function extraDescriptors(preserve: number, { env }: Context) {
   const listening = /^\d+$/.test(env["LISTEN_FDS"] ?? "") ? Number(env["LISTEN_FDS"]) : 0;
   const count = listening + preserve;
-  // Checked before we open anything of our own under these numbers.
+  // What we opened ourselves (the log) closes on exec; what the caller left us came through one and does not.
   for (let fd = FIRST_EXTRA; fd < FIRST_EXTRA + count; fd++) {
-    if (door().syscall(nr.SYS_fcntl, fd, F_GETFD, 0) < 0) {
+    if (door().syscall(nr.SYS_fcntl, fd, F_GETFD, 0) !== 0) {
       throw new Failure(
         "invalid_argument",
         `unable to use preserved descriptor: please check that preserved-fd ${fd} exists`,

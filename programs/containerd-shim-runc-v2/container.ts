@@ -9,10 +9,11 @@ import { Failure, messageOf } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
 import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { kill } from "../../linux/signal.ts";
+import { Cancel } from "../../wire/call.ts";
 import { Runc, type RuncSettings } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
-import { CONFIG_LIMIT, KILL_ALL_TIMEOUT } from "./limits.ts";
+import { CONFIG_LIMIT, DRAIN_TIMEOUT, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
 import { Process, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
@@ -137,6 +138,8 @@ export class Container {
     process.requireStopped();
     if (process === this.init) {
       await this.#lock.run(() => this.#deleteInit());
+      // One that never ran is ended by the runtime just now: its exit comes before the deletion is told.
+      if (process.pid !== 0) await this.#endOf(process);
       this.#oom?.close();
     } else if (process.starting) throw new Failure("failed_precondition", "the process is being started");
     await process.io?.finished();
@@ -306,6 +309,16 @@ export class Container {
       if (reason.includes("does not exist")) throw new Failure("not_found", "no such container", { cause: thrown });
       throw new Failure("unknown", `unknown error after kill: ${reason}`, { cause: thrown });
     }
+  }
+
+  #endOf(process: Process): Promise<void> {
+    return new Promise((resolve) => {
+      const timeout = this.#shim.runtime.loop.timer(DRAIN_TIMEOUT, resolve);
+      void process.wait(new Cancel()).then(() => {
+        timeout[Symbol.dispose]();
+        resolve();
+      });
+    });
   }
 
   async #deleteInit(): Promise<void> {

@@ -41,6 +41,14 @@ test("a container goes through its life and the events tell it in order", { skip
   assert.deepEqual(readdirSync(join(lab.folder, "s")), []);
 });
 
+test("a container that is deleted before it ran tells its exit, then its deletion", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/true"]);
+  await lab.create();
+  assert.equal((await lab.task.delete({ id: lab.id })).exitStatus, 137);
+  await lab.eventually("/tasks/delete", () => lab.topics().includes("/tasks/delete"));
+  assert.deepEqual(lab.topics(), ["/tasks/create", "/tasks/exit", "/tasks/delete"]);
+});
+
 test("executed processes end before their container does, in the events, too", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/sleep", "100"]);
   await lab.create();

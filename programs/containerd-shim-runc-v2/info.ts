@@ -35,10 +35,15 @@ export function printInfo(): number {
   return 0;
 }
 
-/** What the runtime says of itself; null for one that knows no such command. */
+/** What the runtime says of itself; null for one that knows no such command, or is not there. */
 function runtimeFeatures(command: string): string | null {
+  let path: string;
+  try {
+    path = findProgram(command);
+  } catch {
+    return null;
+  }
   const output = fd.pipe();
-  const path = findProgram(command);
   const descriptors = [null, output.write.number, null];
   const pid = startProgram({ path, args: ["features"], env: door().env, descriptors, tied: true });
   output.write.close();

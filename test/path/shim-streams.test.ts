@@ -83,6 +83,23 @@ test("attached clients feed stdin and see what the log holds, and the end", { sk
   assert.equal(existsSync(socket), false);
 });
 
+test("what a client sent before it went still reaches a slow process", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "sleep 0.5; wc -c; sleep 0.1"]);
+  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
+  const uri = `json-file://${log}?attach=${socket}`;
+  await lab.create({ stdin: "attach://", stdout: uri, stderr: uri });
+  await lab.task.start({ id: lab.id });
+  const client = new Attached(socket, 0);
+  for (let at = 0; at < 5; at++) client.send(0, Buffer.alloc(40_000, "y"));
+  client.send(4, Buffer.alloc(0));
+  client.socket.end(() => client.socket.destroy());
+  await lab.task.wait({ id: lab.id });
+  assert.deepEqual(
+    logOf(log).map((entry) => entry.log),
+    ["200000\n"],
+  );
+});
+
 test("a client that does not read is cut, and neither log nor requests wait for it", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/seq", "1", "1000000"]);
   const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];

@@ -43,6 +43,8 @@ export class AttachClient {
   #queued = 0;
   #state: "open" | "finishing" | "gone" = "open";
   #reading = true;
+  /** Not read because the process has not taken what was read before. */
+  #waiting = false;
   #registered = 0;
   #stall: Disposable | null = null;
   /** What arrived of an unfinished frame. */
@@ -205,7 +207,9 @@ export class AttachClient {
     } else if (type === FRAME_STDIN && stdin !== null) {
       if (stdin.write(payload)) return;
       this.#reading = false;
+      this.#waiting = true;
       stdin.whenEmpty(() => {
+        this.#waiting = false;
         if (this.#state === "gone") return;
         this.#reading = true;
         this.#parse();
@@ -226,8 +230,15 @@ export class AttachClient {
     this.#loop.watch(this.#fd.number, wanted, (events) => {
       if ((events & EPOLLOUT) !== 0) this.#flush();
       else if ((events & EPOLLIN) !== 0 || this.#reading) this.#read();
+      else if (this.#waiting) this.#unwatch();
       else this.#close();
     });
+  }
+
+  /** The client is gone, and what it sent before is still to be read, once the process takes more. */
+  #unwatch(): void {
+    this.#loop.unwatch(this.#fd.number);
+    this.#registered = 0;
   }
 
   #close(): void {

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   copyFileSync,
   existsSync,
@@ -10,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -50,11 +52,18 @@ before(async () => {
 });
 
 after(async () => {
-  if (skip !== false) return;
+  if (skip !== false) return rmSync(folder, { recursive: true, force: true });
   for (const id of lines(ctr("task", "ls", "-q").stdout)) ctr("task", "rm", "-f", id);
   for (const id of lines(ctr("container", "ls", "-q").stdout)) ctr("container", "rm", id);
+  const gone = once(daemon, "exit");
   daemon.kill("SIGKILL");
+  await gone;
   for (const pid of shims()) process.kill(pid, "SIGKILL");
+  // The runtime removes a container's control groups, nobody the namespace's above them.
+  for (const hierarchy of readdirSync("/sys/fs/cgroup")) {
+    const group = `/sys/fs/cgroup/${hierarchy}/${namespace}`;
+    if (existsSync(group)) rmdirSync(group);
+  }
   rmSync(folder, { recursive: true, force: true });
   rmSync(`/run/containerd/runc/${namespace}`, { recursive: true, force: true });
 });

@@ -85,14 +85,17 @@ async function invoke({ command, invocation }: Invoke): Promise<number> {
   try {
     const action = command.action!(invocation);
     if (limit <= 0) return (await action) ?? 0;
-    const expired = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error("context deadline exceeded")), limit / 1e6);
-    });
-    return (await Promise.race([action, expired])) ?? 0;
+    timer = setTimeout(expire, limit / 1e6);
+    return (await action) ?? 0;
   } finally {
     if (timer !== null) clearTimeout(timer);
     invocation.close();
   }
+}
+
+/** Calls under way, a subscription above all, would keep this process. */
+function expire(): void {
+  process.stderr.write("ctr: context deadline exceeded\n", () => process.exit(1));
 }
 
 function globalSettings(values: FlagValues): GlobalSettings {

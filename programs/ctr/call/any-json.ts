@@ -39,6 +39,7 @@ function valueJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((one) => valueJson(one) ?? one);
   if (value instanceof Uint8Array) return value.length === 0 ? undefined : toBase64(value);
   if (typeof value !== "object") return value;
+  if (Object.keys(value).length === 0) return undefined; // an empty map: a message always has its fields
   if ("seconds" in value && "nanos" in value) return goTime(nanosecondsFromMessage(value as never));
   if ("typeUrl" in value) return typedJson(value as TypedValue);
   const plain = !Object.keys(value).some((key) => /[./]/.test(key));

@@ -32,7 +32,6 @@ export const CONTAINER_FLAGS: readonly FlagSpec[] = [
   bool("privileged", "run privileged container"),
   bool("read-only", "set the containers filesystem as readonly"),
   text("runtime", "runtime name", { initial: "io.containerd.runc.v2" }),
-  text("runtime-config-path", "optional runtime config path"),
   bool("tty, t", "allocate a TTY for the container"),
   list("with-ns", NS_USAGE),
   text("pid-file", "file path to write the task's pid"),

@@ -3,7 +3,7 @@
 
 import { encodeUtf8 } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
-import type { Door } from "../../linux/door.ts";
+import { type Door, door, installDoor } from "../../linux/door.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { setClock } from "./clock.ts";
 
@@ -54,6 +54,7 @@ function say(runtime: QuickJsRuntime, text: string): Promise<void> {
 
 async function failureOf(body: Body, runtime: QuickJsRuntime): Promise<string | null> {
   const clean: (() => unknown)[] = [];
+  const real = door();
   const late = Promise.withResolvers<void>();
   const limit = runtime.clock.timer(TEST_LIMIT, () => late.reject(new Error(`it took more than ${TEST_LIMIT} ms`)));
   try {
@@ -62,6 +63,8 @@ async function failureOf(body: Body, runtime: QuickJsRuntime): Promise<string | 
   } catch (thrown) {
     return `${messageOf(thrown)}\n${thrown instanceof Error ? (thrown.stack ?? "") : ""}`;
   } finally {
+    // A test may have put a scripted kernel in its place.
+    installDoor(real);
     limit[Symbol.dispose]();
     for (const one of clean.reverse()) await one();
   }

@@ -24,6 +24,8 @@ const ORIGINALS: readonly (readonly [name: string, file: string])[] = [
   ["iproute2", "/bin/ip"],
   ["nftables", "/usr/sbin/nft"],
   ["iptables", "/usr/sbin/iptables"],
+  ["attr", "/usr/bin/getfattr"],
+  ["curl", "/usr/bin/curl"],
 ];
 
 function step(name: string, command: string, args: readonly string[], cwd = root): boolean {

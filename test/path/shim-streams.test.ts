@@ -100,6 +100,26 @@ test("what a client sent before it went still reaches a slow process", { skip },
   );
 });
 
+test("what a client sent reaches the process, even if the client went before it was answered", { skip }, async () => {
+  await using lab = await ShimLab.start(["/bin/sh", "-c", "wc -c; sleep 0.1"]);
+  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
+  const uri = `json-file://${log}?attach=${socket}`;
+  await lab.create({ stdin: "attach://", stdout: uri, stderr: uri });
+  await lab.task.start({ id: lab.id });
+  process.kill(lab.shimPid, "SIGSTOP");
+  const client = new Attached(socket, 3);
+  client.send(0, Buffer.alloc(1000, "y"));
+  client.send(4, Buffer.alloc(0));
+  client.socket.end(() => client.socket.destroy());
+  await lab.eventually("the client has gone", () => client.ended);
+  process.kill(lab.shimPid, "SIGCONT");
+  await lab.task.wait({ id: lab.id });
+  assert.deepEqual(
+    logOf(log).map((entry) => entry.log),
+    ["1000\n"],
+  );
+});
+
 test("a client that does not read is cut, and neither log nor requests wait for it", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/seq", "1", "1000000"]);
   const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];

@@ -43,6 +43,8 @@ export class AttachClient {
   #queued = 0;
   #state: "open" | "finishing" | "gone" = "open";
   #reading = true;
+  /** It takes nothing more from us: what it sent before is still read to its end. */
+  #deaf = false;
   /** Not read because the process has not taken what was read before. */
   #waiting = false;
   #registered = 0;
@@ -58,7 +60,7 @@ export class AttachClient {
   }
 
   wants(stream: StreamName): boolean {
-    return this.#state === "open" && (this.#mask & (stream === "stdout" ? 1 : 2)) !== 0;
+    return this.#state === "open" && !this.#deaf && (this.#mask & (stream === "stdout" ? 1 : 2)) !== 0;
   }
 
   get full(): boolean {
@@ -67,7 +69,7 @@ export class AttachClient {
 
   /** Copies what the socket does not take now. False: full. */
   send(frame: Uint8Array): boolean {
-    if (this.#state === "gone") return true;
+    if (this.#state === "gone" || this.#deaf) return true;
     const left = this.#queued === 0 ? this.#put(frame) : frame;
     if (left !== null) {
       this.#queue.push(left.slice());
@@ -126,7 +128,7 @@ export class AttachClient {
     while (this.#queue.length > 0) {
       const part = this.#queue[0]!;
       const left = this.#put(part);
-      if (this.#state === "gone") return;
+      if (this.#deaf) return;
       const put = part.length - (left?.length ?? 0);
       this.#queued -= put;
       progress ||= put > 0;
@@ -150,9 +152,24 @@ export class AttachClient {
       const put = write(this.#fd.number, bytes) ?? 0;
       return put === bytes.length ? null : bytes.subarray(put);
     } catch {
-      this.#close();
+      this.#deafen();
       return null;
     }
+  }
+
+  /** A client may send, close and go before its subscription is even answered; its input must not go with it. */
+  #deafen(): void {
+    this.#deaf = true;
+    this.#queue = [];
+    this.#queued = 0;
+    this.#stall?.[Symbol.dispose]();
+    this.#stall = null;
+    if (this.#state !== "open" || this.#owner.stdin === null) {
+      this.#close();
+      return;
+    }
+    this.#register();
+    this.#owner.progress();
   }
 
   #read(): void {
@@ -167,7 +184,7 @@ export class AttachClient {
     if (got === null) return;
     if (got === 0) {
       this.#reading = false;
-      if (this.#mask === 0) this.#close();
+      if (this.#mask === 0 || this.#deaf) this.#close();
       else this.#register();
       return;
     }

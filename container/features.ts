@@ -2,7 +2,7 @@
 // -info).
 
 import type { Json } from "../base/json.ts";
-import { CAPABILITY_NAMES } from "../linux/capability.ts";
+import { CAPABILITY_NAMES } from "../linux/capability-names.ts";
 import { NAMESPACES } from "../linux/namespace.ts";
 import { MOUNT_OPTIONS } from "./spec/mounts.ts";
 import { SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_OPERATORS } from "./spec/seccomp.ts";

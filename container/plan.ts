@@ -3,7 +3,7 @@
 
 import { Failure } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
-import { CAPABILITY_NAMES } from "../linux/capability.ts";
+import { CAPABILITY_NAMES } from "../linux/capability-names.ts";
 import { type ResourceLimit, RLIMIT_NAMES } from "../linux/credential.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { readText } from "../linux/fd.ts";

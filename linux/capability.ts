@@ -1,18 +1,10 @@
 // Capabilities: their names and the five sets of a process. Sets are 64 bits, so bigint.
 
+import { CAPABILITY_NAMES } from "./capability-names.ts";
 import { door } from "./door.ts";
 import { EINVAL, must } from "./errno.ts";
 import * as nr from "./numbers.ts";
 
-/** Index is the capability's number. */
-export const CAPABILITY_NAMES = (
-  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
-  "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
-  "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
-  "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-  .split(" ")
-  .map((name) => `CAP_${name}`);
 export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_RESOURCE = 24;
 

@@ -3,6 +3,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import * as caps from "../../linux/capability.ts";
+import { CAPABILITY_NAMES } from "../../linux/capability-names.ts";
 import * as who from "../../linux/credential.ts";
 import { EACCES, EINVAL, EPERM, errnoOf, errnoSentence } from "../../linux/errno.ts";
 import { changeDirectory, workingDirectory } from "../../linux/fd.ts";
@@ -60,7 +61,7 @@ function available(wanted: CapabilityPlan, warn: (message: string) => void): Cap
   const all = wanted.bounding | wanted.effective | wanted.permitted | wanted.inheritable | wanted.ambient;
   const missing = all & ~held;
   if (missing === 0n) return wanted;
-  const names = caps.CAPABILITY_NAMES.filter((_name, number) => (missing >> BigInt(number)) & 1n);
+  const names = CAPABILITY_NAMES.filter((_name, number) => (missing >> BigInt(number)) & 1n);
   warn(`the runtime itself does not have these capabilities, so the container goes without: [${names.join(" ")}]`);
   return {
     bounding: wanted.bounding & held,

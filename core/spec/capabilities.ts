@@ -2,17 +2,8 @@
 // --privileged change them. Called by dockerd for containers and execs, and by ctr.
 
 import { Failure } from "../../base/errors.ts";
+import { CAPABILITY_NAMES } from "../../linux/capability-names.ts";
 import type { Capabilities } from "./oci.ts";
-
-/** In the kernel's order: the index is the capability's number. */
-export const ALL_CAPABILITIES: readonly string[] = (
-  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
-  "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
-  "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
-  "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-  .split(" ")
-  .map((name) => `CAP_${name}`);
 
 export const DEFAULT_CAPABILITIES: readonly string[] = (
   "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL " +
@@ -32,7 +23,7 @@ export interface CapabilityRequest {
 /** The bounding set of a container. A name nobody knows is invalid_argument, with Docker's words. */
 export function resolveCapabilities(request: CapabilityRequest): string[] {
   const may = (name: string) => request.available === null || request.available.includes(name);
-  const all = ALL_CAPABILITIES.filter(may);
+  const all = CAPABILITY_NAMES.filter(may);
   if (request.privileged) return all;
   const add = request.add.map((name) => normalise(name));
   const drop = request.drop.map((name) => normalise(name));
@@ -53,14 +44,14 @@ export function processCapabilities(bounding: readonly string[], uid: number): C
 /** The names whose bits are set, from the hexadecimal mask of /proc/self/status. */
 export function capabilitiesOfMask(hex: string): string[] {
   const mask = BigInt(`0x${hex}`);
-  return ALL_CAPABILITIES.filter((_name, bit) => ((mask >> BigInt(bit)) & 1n) === 1n);
+  return CAPABILITY_NAMES.filter((_name, bit) => ((mask >> BigInt(bit)) & 1n) === 1n);
 }
 
 function normalise(text: string): string {
   const upper = text.toUpperCase();
   if (upper === "ALL" || upper === "CAP_ALL") return "ALL";
   const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-  if (!ALL_CAPABILITIES.includes(name)) {
+  if (!CAPABILITY_NAMES.includes(name)) {
     throw new Failure("invalid_argument", `invalid CapAdd: unknown capability: "${name}"`);
   }
   return name;

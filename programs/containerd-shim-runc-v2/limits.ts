@@ -39,9 +39,8 @@ export const EARLY_EXIT_LIMIT = 4096;
 export const LOG_PART = 16 << 10;
 export const LOG_SIZE_DEFAULT = 20 << 20;
 export const LOG_FILES_DEFAULT = 5;
-/** Attach socket: clients at a time, payload of one frame, and bytes queued for one client. */
+/** Attach socket: clients at a time, and bytes queued for one client. */
 export const ATTACH_CLIENT_LIMIT = 64;
-export const ATTACH_FRAME_LIMIT = 64 << 10;
 export const ATTACH_QUEUE_LIMIT = 1 << 20;
 /** Milliseconds without any progress after which a client with a full queue is cut. */
 export const ATTACH_STALL_TIMEOUT = 2_000;

@@ -5,20 +5,21 @@
 //
 // Its own half-close means that it sends no more stdin; only a full close or an error ends it.
 
-import { encodeUtf8 } from "../../../base/bytes.ts";
-import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
-import { type Fd, read, write } from "../../../linux/fd.ts";
-import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { ATTACH_FRAME_LIMIT, ATTACH_LINGER, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
 import {
+  ATTACH_FRAME_LIMIT,
+  attachFrame,
   FRAME_CLOSE_STDIN,
   FRAME_ERROR,
   FRAME_HEADER,
   FRAME_STDIN,
   FRAME_SUBSCRIBE,
   FRAME_SUBSCRIBED,
-  writeHeader,
-} from "./attach-frames.ts";
+} from "../../../api/task/attach.ts";
+import { encodeUtf8 } from "../../../base/bytes.ts";
+import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
+import { type Fd, read, write } from "../../../linux/fd.ts";
+import type { Loop } from "../../../runtime/quickjs/loop.ts";
+import { ATTACH_LINGER, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
 import type { StreamName } from "./jsonfile.ts";
 import type { StdinWriter } from "./stdin.ts";
 
@@ -108,10 +109,7 @@ export class AttachClient {
   #cut(reason: string): void {
     if (this.#state !== "open") return;
     this.#owner.warn(`attach: ${reason}`);
-    const text = encodeUtf8(reason);
-    const frame = new Uint8Array(FRAME_HEADER + text.length);
-    writeHeader(frame, FRAME_ERROR, text.length);
-    frame.set(text, FRAME_HEADER);
+    const frame = attachFrame(FRAME_ERROR, encodeUtf8(reason));
     const first = this.#queue[0];
     this.#queue = first === undefined ? [frame] : [first, frame];
     this.#queued = this.#queue.reduce((sum, part) => sum + part.length, 0);
@@ -217,9 +215,7 @@ export class AttachClient {
     const { stdin, ended } = this.#owner;
     if (type === FRAME_SUBSCRIBE && payload.length === 1 && this.#mask === 0) {
       this.#mask = payload[0]! & 3;
-      const answer = new Uint8Array(FRAME_HEADER);
-      writeHeader(answer, FRAME_SUBSCRIBED, 0);
-      this.send(answer);
+      this.send(attachFrame(FRAME_SUBSCRIBED, new Uint8Array(0)));
       if (ended()) this.finish();
     } else if (type === FRAME_STDIN && stdin !== null) {
       if (stdin.write(payload)) return;

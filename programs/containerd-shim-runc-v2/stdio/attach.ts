@@ -7,6 +7,7 @@
 // A client may slow its container for a moment, never hold it: what it does not read is queued (ATTACH_QUEUE_LIMIT),
 // then the container's stream waits, and after ATTACH_STALL_TIMEOUT without any progress the client is cut.
 
+import { FRAME_STDERR, FRAME_STDOUT, writeHeader } from "../../../api/task/attach.ts";
 import { door } from "../../../linux/door.ts";
 import { EPOLLIN } from "../../../linux/epoll.ts";
 import * as fd from "../../../linux/fd.ts";
@@ -15,7 +16,6 @@ import { accept, listenUnix, peerCredentials, UNIX_PATH_LIMIT } from "../../../l
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { ATTACH_CLIENT_LIMIT } from "../limits.ts";
 import { AttachClient } from "./attach-client.ts";
-import { FRAME_STDERR, FRAME_STDOUT, writeHeader } from "./attach-frames.ts";
 import type { StreamName } from "./jsonfile.ts";
 import { CHUNK_ROOM } from "./pump.ts";
 import type { StdinWriter } from "./stdin.ts";

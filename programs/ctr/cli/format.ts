@@ -51,24 +51,6 @@ export function decimalSize(bytes: number): string {
   return `${Number(value.toPrecision(4))}${DECIMAL[unit]}`;
 }
 
-/** "40 seconds", "About an hour": how long ago, in the words of the original's library. */
-export function humanAge(milliseconds: number): string {
-  const seconds = Math.floor(milliseconds / 1000);
-  if (seconds < 1) return "Less than a second";
-  if (seconds === 1) return "1 second";
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return "About a minute";
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(seconds / 3600);
-  if (hours === 1) return "About an hour";
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(seconds / 3600 / 24 / 365)} years`;
-}
-
 /** RFC 3339 with as many digits of the second as there are, in UTC. */
 export function goTime(nanoseconds: bigint): string {
   const second = 1_000_000_000n;

@@ -1,10 +1,11 @@
 // ctr content: the blobs that images are made of.
 
 import { codeOf } from "../../../base/errors.ts";
+import { humanDuration } from "../../../base/human.ts";
 import type { Command } from "../cli/command.ts";
 import { sentenceOf } from "../cli/errors.ts";
 import { bool, duration, text, uint } from "../cli/flag.ts";
-import { checkDigest, decimalSize, formatLabels, humanAge, labelFields, parseLabels } from "../cli/format.ts";
+import { checkDigest, decimalSize, formatLabels, labelFields, parseLabels } from "../cli/format.ts";
 import { print } from "../cli/invocation.ts";
 import { log } from "../cli/log.ts";
 import { formatTable, TABBED } from "../cli/table.ts";
@@ -22,7 +23,7 @@ const ACTIVE: Command = {
     const { nouns } = await call.session();
     const filters = call.arg(0) === "" ? [] : [`ref~="${call.arg(0)}"`];
     const rows = (await nouns.content.statuses(filters)).map(({ ref, offset, startedAt }) => {
-      return `${ref}\t${decimalSize(offset)}\t${humanAge(Date.now() - startedAt)}\t\n`;
+      return `${ref}\t${decimalSize(offset)}\t${humanDuration(Date.now() - startedAt)}\t\n`;
     });
     print(formatTable(`REF\tSIZE\tAGE\t\n${rows.join("")}`, TABBED));
   },
@@ -42,7 +43,8 @@ const LIST: Command = {
       return;
     }
     const rows = all.map(({ digest, size, createdAt, labels }) => {
-      return `${digest}\t${decimalSize(size)}\t${humanAge(Date.now() - createdAt)}\t${formatLabels(labels) || "-"}\n`;
+      const age = humanDuration(Date.now() - createdAt);
+      return `${digest}\t${decimalSize(size)}\t${age}\t${formatLabels(labels) || "-"}\n`;
     });
     print(formatTable(`DIGEST\tSIZE\tAGE\tLABELS\n${rows.join("")}`, TABBED));
   },

@@ -56,15 +56,8 @@ export async function startTask(nouns: Nouns, container: Container, options: Sta
     const pid = await tasks.create({ ...task, options: options.noPivot ? withoutPivot(container) : null });
     created = true;
     if (options.pidFile !== "") writePid(options.pidFile, pid);
-    const ended = options.detach ? null : watched(tasks.wait(name));
-    await tasks.start(name);
-    if (ended === null) {
-      io.close(true);
-      return 0;
-    }
-    io.onInputEnd(() => tasks.closeStdin(name));
-    const { exitStatus } = await during(nouns, name, terminal, ended);
-    await io.drained();
+    const exitStatus = await startAndFollow(nouns, name, { io, terminal, detach: options.detach });
+    if (exitStatus === null) return 0;
     created = false;
     await tasks.delete(container.id);
     io.close(false);
@@ -74,6 +67,28 @@ export async function startTask(nouns: Nouns, container: Container, options: Sta
     io.close(false);
     throw thrown;
   }
+}
+
+interface Following {
+  io: ProcessIo;
+  terminal: boolean;
+  detach: boolean;
+}
+
+/** Starts a process and carries its streams to its end. Its exit code, or null at once when detached. The wait is asked
+ *  for before the start, so that no exit is missed. */
+async function startAndFollow(nouns: Nouns, name: ProcessName, how: Following): Promise<number | null> {
+  const { tasks } = nouns;
+  const ended = how.detach ? null : watched(tasks.wait(name));
+  await tasks.start(name);
+  if (ended === null) {
+    how.io.close(true);
+    return null;
+  }
+  how.io.onInputEnd(() => tasks.closeStdin(name));
+  const { exitStatus } = await during(nouns, name, how.terminal, ended);
+  await how.io.drained();
+  return exitStatus;
 }
 
 /** A rejection is seen when it is waited for, not before. */
@@ -151,15 +166,8 @@ export async function execProcess(
     if (!options.detach) io.attach();
     await tasks.exec({ ...io.io, ...name, spec: specValue(process, PROCESS_TYPE) });
     added = true;
-    const ended = options.detach ? null : watched(tasks.wait(name));
-    await tasks.start(name);
-    if (ended === null) {
-      io.close(true);
-      return 0;
-    }
-    io.onInputEnd(() => tasks.closeStdin(name));
-    const { exitStatus } = await during(nouns, name, terminal, ended);
-    await io.drained();
+    const exitStatus = await startAndFollow(nouns, name, { io, terminal, detach: options.detach });
+    if (exitStatus === null) return 0;
     await tasks.deleteProcess(name);
     io.close(false);
     return exitStatus;

@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { humanDuration } from "../../../base/human.ts";
 import { Template } from "./executor.ts";
 import { alignTabs } from "./table.ts";
-import { binarySize, humanDuration, humanSize, parseMemory } from "./units.ts";
+import { binarySize, humanSize, parseMemory } from "./units.ts";
 
 const DATA = {
   Id: "sha256:abc",

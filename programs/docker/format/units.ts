@@ -37,24 +37,6 @@ export function shortest(value: number, digits: number): string {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** How long ago, roughly: "Less than a second", "About a minute", "3 weeks". */
-export function humanDuration(milliseconds: number): string {
-  const seconds = Math.trunc(milliseconds / 1000);
-  const minutes = Math.trunc(seconds / 60);
-  const hours = Math.round(milliseconds / 3_600_000);
-  if (seconds < 1) return "Less than a second";
-  if (seconds === 1) return "1 second";
-  if (seconds < 60) return `${seconds} seconds`;
-  if (minutes === 1) return "About a minute";
-  if (minutes < 60) return `${minutes} minutes`;
-  if (hours === 1) return "About an hour";
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.trunc(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.trunc(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.trunc(hours / 24 / 30)} months`;
-  return `${Math.trunc(milliseconds / 3_600_000 / 24 / 365)} years`;
-}
-
 /** "2026-11-21 07:09:47 +0000 UTC" of seconds since 1970. The machine's zone is not known here, so it is UTC. */
 export function utcTime(seconds: number): string {
   const iso = new Date(seconds * 1000).toISOString();

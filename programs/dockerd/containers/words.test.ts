@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { humanDuration } from "../../../base/human.ts";
 import { Container } from "./container.ts";
 import { ContainerIndex } from "./index.ts";
 import { checkName, generateName } from "./names.ts";
 import { type ContainerRecord, formatTime } from "./record.ts";
 import { parseSignal } from "./signals.ts";
-import { humanDuration, statusText } from "./status.ts";
+import { statusText } from "./status.ts";
 
 const DURATIONS: readonly (readonly [seconds: number, words: string])[] = [
   [0.4, "Less than a second"],

@@ -5,9 +5,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { attachFrame as frame } from "../../../api/task/attach.ts";
 import { installUtf8 } from "../../../base/bytes.ts";
 import { nodeUtf8 } from "../../../runtime/node/utf8.ts";
-import { FrameReader, frame } from "./frames.ts";
+import { FrameReader } from "./frames.ts";
 import { JsonFileWriter, MAX_LINE_BYTES, parseSize, readLogLimits } from "./jsonfile.ts";
 import { readLog } from "./logread.ts";
 import { SpillQueue } from "./spill.ts";

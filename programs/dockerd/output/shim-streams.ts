@@ -1,12 +1,9 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
 // connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
 
-import { decodeUtf8 } from "../../../base/bytes.ts";
-import { Failure } from "../../../base/errors.ts";
-import type { Connection } from "../../../base/runtime.ts";
-import { connectUnix } from "../../../runtime/node/socket.ts";
-import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
 import {
+  ATTACH_FRAME_LIMIT,
+  attachFrame,
   FRAME_CLOSE_STDIN,
   FRAME_ERROR,
   FRAME_STDERR,
@@ -14,10 +11,13 @@ import {
   FRAME_STDOUT,
   FRAME_SUBSCRIBE,
   FRAME_SUBSCRIBED,
-  FrameReader,
-  frame,
-  MAX_FRAME_BYTES,
-} from "./frames.ts";
+} from "../../../api/task/attach.ts";
+import { decodeUtf8 } from "../../../base/bytes.ts";
+import { Failure } from "../../../base/errors.ts";
+import type { Connection } from "../../../base/runtime.ts";
+import { connectUnix } from "../../../runtime/node/socket.ts";
+import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import { FrameReader } from "./frames.ts";
 
 /** Milliseconds the shim has for its answer to a subscription. */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
@@ -35,7 +35,7 @@ export class ShimStreams implements ContainerStreams {
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
     const connection = await connectUnix(this.#socketPath);
     const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
-    await connection.write(frame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
+    await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
     let subscribed = () => {};
     const ready = new Promise<void>((resolve, reject) => {
       subscribed = resolve;
@@ -58,12 +58,12 @@ export class ShimStreams implements ContainerStreams {
     const connection = await connectUnix(this.#socketPath);
     return {
       async write(bytes) {
-        for (let at = 0; at < bytes.length; at += MAX_FRAME_BYTES) {
-          await connection.write(frame(FRAME_STDIN, bytes.subarray(at, at + MAX_FRAME_BYTES)));
+        for (let at = 0; at < bytes.length; at += ATTACH_FRAME_LIMIT) {
+          await connection.write(attachFrame(FRAME_STDIN, bytes.subarray(at, at + ATTACH_FRAME_LIMIT)));
         }
       },
       async close() {
-        await connection.write(frame(FRAME_CLOSE_STDIN, new Uint8Array(0))).catch(() => {});
+        await connection.write(attachFrame(FRAME_CLOSE_STDIN, new Uint8Array(0))).catch(() => {});
         connection.closeWrite();
         const rest = new Uint8Array(64);
         // The shim closes when it has taken everything; only then is the connection given up.

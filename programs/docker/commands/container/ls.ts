@@ -2,11 +2,12 @@
 
 import type { ContainerSummary, Port } from "../../../../api/engine/container.ts";
 import { quote } from "../../../../base/flags/go.ts";
+import { humanDuration } from "../../../../base/human.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { Shown } from "../../format/print.ts";
 import { ellipsis, joinMap, type RowKind, renderRows, shortId } from "../../format/rows.ts";
-import { humanDuration, humanSize, utcTime } from "../../format/units.ts";
+import { humanSize, utcTime } from "../../format/units.ts";
 import { familiarName, parseReference } from "../../reference.ts";
 import { FORMAT_USAGE, filterFlag, formatFilters } from "../shared.ts";
 

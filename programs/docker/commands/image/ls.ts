@@ -2,10 +2,11 @@
 // table.
 
 import type { ImageSummary } from "../../../../api/engine/image.ts";
+import { humanDuration } from "../../../../base/human.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { type RowKind, renderRows, shortId } from "../../format/rows.ts";
-import { humanDuration, humanSize, utcTime } from "../../format/units.ts";
+import { humanSize, utcTime } from "../../format/units.ts";
 import { familiarName, parseReference } from "../../reference.ts";
 import { FORMAT_USAGE, filterFlag, formatFilters } from "../shared.ts";
 import { imageTree } from "./tree.ts";

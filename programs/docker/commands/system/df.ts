@@ -2,11 +2,12 @@
 
 import type { ContainerSummary } from "../../../../api/engine/container.ts";
 import type { BuildCacheRecord, DiskUsage, PruneResponse } from "../../../../api/engine/system.ts";
+import { humanDuration } from "../../../../base/human.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
 import { type RowKind, renderRows, shortId } from "../../format/rows.ts";
-import { humanDuration, humanSize } from "../../format/units.ts";
+import { humanSize } from "../../format/units.ts";
 import { containerRows } from "../container/ls.ts";
 import { imageRows, rowsOf } from "../image/ls.ts";
 import { showDeletedImages } from "../image/manage.ts";

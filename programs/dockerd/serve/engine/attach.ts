@@ -3,11 +3,10 @@
 //
 //   container ──take()──▶ SpillQueue ──▶ client          client ──pump──▶ DetachScanner ──▶ container's stdin
 
-import { MULTIPLEXED_TYPE, RAW_TYPE } from "../../../../api/engine/frames.ts";
+import { encodeFrame, FRAME_STREAMS, MULTIPLEXED_TYPE, RAW_TYPE } from "../../../../api/engine/frames.ts";
 import { encodeUtf8 } from "../../../../base/bytes.ts";
 import type { ByteStream } from "../../../../base/runtime.ts";
 import type { Attachment, ContainerStreams, StdinWriter } from "../../containers/container.ts";
-import { FRAME_ERROR, frame } from "../../output/frames.ts";
 import { SpillQueue } from "../../output/spill.ts";
 import { DetachScanner } from "./detach.ts";
 
@@ -36,7 +35,6 @@ export class ClientAttachment implements Attachment {
   readonly stderr: boolean;
   readonly #options: AttachOptions;
   readonly #queue: SpillQueue;
-  #stream: ByteStream | null = null;
   #subscription: Disposable | null = null;
   #input: StdinWriter | null = null;
   #connected: (streams: ContainerStreams | null) => void = () => {};
@@ -56,7 +54,7 @@ export class ClientAttachment implements Attachment {
 
   /** Bytes that go to the client before anything the container says from now on (logs=1). */
   preface(type: 1 | 2, bytes: Uint8Array): void {
-    this.#queue.push(this.#options.tty ? bytes : frame(type, bytes));
+    this.#queue.push(this.#options.tty ? bytes : encodeFrame(FRAME_STREAMS[type], bytes));
   }
 
   async connect(streams: ContainerStreams): Promise<void> {
@@ -67,7 +65,7 @@ export class ClientAttachment implements Attachment {
         {
           take: (type, bytes) => this.#take(type, bytes),
           ended: (error) => {
-            if (error !== null) this.#queue.push(frame(FRAME_ERROR, encodeUtf8(error)));
+            if (error !== null) this.#queue.push(encodeFrame("failure", encodeUtf8(error)));
             this.#queue.end();
           },
         },
@@ -84,7 +82,6 @@ export class ClientAttachment implements Attachment {
   /** Serves the client until output ended and `settled` resolved, or it went away. `detached` is told when it used its
    *  keys. A client asks for the exit code as soon as its stream ends, so the code has to be known by then. */
   async serve(stream: ByteStream, detached: () => void, settled: Promise<void> = Promise.resolve()): Promise<void> {
-    this.#stream = stream;
     const input = this.#readInput(stream, detached).catch(() => {});
     try {
       for (let piece = await this.#queue.next(); piece !== null; piece = await this.#queue.next()) {
@@ -105,7 +102,7 @@ export class ClientAttachment implements Attachment {
   }
 
   #take(type: 1 | 2, bytes: Uint8Array): void {
-    const copy = this.#options.tty ? bytes.slice() : frame(type, bytes);
+    const copy = this.#options.tty ? bytes.slice() : encodeFrame(FRAME_STREAMS[type], bytes);
     if (this.#queue.push(copy)) return;
     // Too far behind: what comes now would have a gap before it.
     this.#subscription?.[Symbol.dispose]();

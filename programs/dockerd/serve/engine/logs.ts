@@ -1,10 +1,10 @@
 // GET /containers/{id}/logs: entries of the log in the range asked for, framed or raw, perhaps on and on.
 
+import { encodeFrame } from "../../../../api/engine/frames.ts";
 import { encodeUtf8 } from "../../../../base/bytes.ts";
 import { Failure } from "../../../../base/errors.ts";
 import type { Container } from "../../containers/container.ts";
 import type { Engine } from "../../engine.ts";
-import { FRAME_STDERR, FRAME_STDOUT, frame } from "../../output/frames.ts";
 import type { LogEntry } from "../../output/jsonfile.ts";
 import { readLog } from "../../output/logread.ts";
 import { nanosecondsOf, parseMoment } from "../../system/moment.ts";
@@ -85,7 +85,7 @@ export async function sendLogs(
       if (verdict === "after") break;
       if (verdict === "skip") continue;
       const bytes = renderEntry(entry, options);
-      const piece = tty ? bytes : frame(entry.stream === "stdout" ? FRAME_STDOUT : FRAME_STDERR, bytes);
+      const piece = tty ? bytes : encodeFrame(entry.stream, bytes);
       batch.push(piece);
       held += piece.length;
       if (follow || held >= BATCH_BYTES) await flush();

@@ -1,12 +1,12 @@
 // Routes that take the connection over or keep it open: attach, logs, exec.
 
+import { encodeFrame } from "../../../../api/engine/frames.ts";
 import { encodeUtf8 } from "../../../../base/bytes.ts";
 import { Failure, messageOf } from "../../../../base/errors.ts";
 import type { Container } from "../../containers/container.ts";
 import { emitContainer } from "../../containers/emit.ts";
 import { createExec, type Exec, type ExecConfig, startExec } from "../../containers/exec.ts";
 import type { Engine } from "../../engine.ts";
-import { FRAME_STDERR, frame } from "../../output/frames.ts";
 import { readLog } from "../../output/logread.ts";
 import { ClientAttachment, streamType } from "./attach.ts";
 import { sizeOf } from "./containers.ts";
@@ -128,7 +128,7 @@ async function execStart(engine: Engine, exchange: Exchange): Promise<void> {
   } catch (thrown) {
     // The status is gone already: the reason goes where the process's own complaints would.
     const text = encodeUtf8(`${messageOf(thrown)}\r\n`);
-    await stream.write(tty ? text : frame(FRAME_STDERR, text)).catch(() => {});
+    await stream.write(tty ? text : encodeFrame("stderr", text)).catch(() => {});
     stream.closeWrite();
     client.abandon();
     setTimeout(() => stream.close(), 2000).unref();

@@ -1,0 +1,36 @@
+// Frames of the shim's attach socket, as PROTOCOL.md draws them: type, three zero bytes, the payload's length as u32
+// big-endian, payload. The shim serves them, dockerd calls.
+
+import type { Bytes } from "../../base/bytes.ts";
+
+export const FRAME_STDIN = 0;
+export const FRAME_STDOUT = 1;
+export const FRAME_STDERR = 2;
+/** Text of an error; ends the stream. */
+export const FRAME_ERROR = 3;
+/** Towards the shim: the end of standard input. */
+export const FRAME_CLOSE_STDIN = 4;
+/** Towards the shim: one byte, 1 for stdout and 2 for stderr. Its answer says that nothing later can be missed. */
+export const FRAME_SUBSCRIBE = 8;
+export const FRAME_SUBSCRIBED = 9;
+
+export const FRAME_HEADER = 8;
+/** Bytes of one frame's payload. */
+export const ATTACH_FRAME_LIMIT = 64 << 10;
+
+export function writeHeader(frame: Uint8Array, type: number, length: number): void {
+  frame[0] = type;
+  frame[1] = frame[2] = frame[3] = 0;
+  frame[4] = (length >>> 24) & 255;
+  frame[5] = (length >>> 16) & 255;
+  frame[6] = (length >>> 8) & 255;
+  frame[7] = length & 255;
+}
+
+/** A whole frame in one piece. */
+export function attachFrame(type: number, payload: Uint8Array): Bytes {
+  const frame = new Uint8Array(FRAME_HEADER + payload.length);
+  writeHeader(frame, type, payload.length);
+  frame.set(payload, FRAME_HEADER);
+  return frame;
+}

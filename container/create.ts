@@ -14,6 +14,7 @@ import * as nr from "../linux/numbers.ts";
 import { waitChild } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { deliver, openJoins } from "./birth.ts";
+import { isFrozen } from "./cgroups/freezer.ts";
 import type { Hierarchy } from "./cgroups/hierarchies.ts";
 import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
@@ -43,6 +44,8 @@ export interface CreateOptions {
   /** Where the terminal's master goes; null without a terminal. */
   console: number | null;
   warn(message: string): void;
+  /** Null when nobody reads it. */
+  debug: ((message: string) => void) | null;
 }
 
 export interface Created {
@@ -62,6 +65,10 @@ export function createContainer(options: CreateOptions): Created {
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
     groups.refuseOccupied(placed.cgroups.paths);
+    // Its first process would stop before it could say a word.
+    if (isFrozen(placed.cgroups.paths)) {
+      throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
+    }
     writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = placed.cgroups;
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
@@ -110,7 +117,7 @@ interface Started {
   dialogue: fs.Fd;
 }
 
-function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgroups, late: boolean): Started {
+function startChild({ plan, fifo, console, debug }: CreateOptions, cgroups: groups.Cgroups, late: boolean): Started {
   const dialogue = openDialogue();
   using child = dialogue.child;
   const joins = openJoins(plan);
@@ -127,7 +134,14 @@ function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgro
         // Nothing of the host's tree stays open in the child.
         dialogue.parent.close();
         birthplace?.close();
-        const parts = { plan, tasks, console, cgroupPaths: cgroups.paths, dialogue: child.number };
+        const parts = {
+          plan,
+          tasks,
+          console,
+          cgroupPaths: cgroups.paths,
+          dialogue: child.number,
+          wantsDebug: debug !== null,
+        };
         beginContainer(new Birth({ ...parts, joins: joined ? new Map() : joins, fifo: waiting?.number ?? null }));
       },
     });
@@ -167,6 +181,7 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     if (message === null) throw new Failure("failed_precondition", deathOf(plan, pid));
     if (message.kind === "failed") throw new Failure("failed_precondition", startFailure(message));
     if (message.kind === "warning") options.warn(message.message);
+    if (message.kind === "debug") options.debug?.(message.message);
     if (message.kind === "map") {
       writeMappings(pid, "uid", plan.linux.uidMappings.map(toMapping));
       writeMappings(pid, "gid", plan.linux.gidMappings.map(toMapping));

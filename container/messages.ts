@@ -38,6 +38,8 @@ export type ChildMessage =
   /** From the helper between parent and child that joins namespaces: the child's pid as the parent sees it. */
   | { kind: "born"; pid: number }
   | { kind: "warning"; message: string }
+  /** A stage reached; only when the parent asked for it. */
+  | { kind: "debug"; message: string }
   /** `early`: before "ready", which callers word differently. */
   | { kind: "failed"; message: string; early: boolean };
 

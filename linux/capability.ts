@@ -46,14 +46,15 @@ export function clearAmbient(): void {
   must("prctl", "PR_CAP_AMBIENT", door().syscall(nr.SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
 }
 
-/** Raises each; one that is not permitted and inheritable fails with EPERM, which is handed back. */
-export function raiseAmbient(set: bigint): number {
+/** Raises each. Those that could not be (not permitted, or not inheritable) come back with the errno. */
+export function raiseAmbient(set: bigint): { number: number; errno: number }[] {
+  const refused: { number: number; errno: number }[] = [];
   for (let number = 0; number < 64; number++) {
     if (((set >> BigInt(number)) & 1n) === 0n) continue;
     const result = door().syscall(nr.SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
-    if (result < 0) return result;
+    if (result < 0) refused.push({ number, errno: -result });
   }
-  return 0;
+  return refused;
 }
 
 /** What this process may hold: its permitted set. */

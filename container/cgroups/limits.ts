@@ -18,13 +18,13 @@ export function setLimits(cgroups: Cgroups, resources: Resources | null): void {
     return;
   }
   if (Object.keys(resources.unified).length > 0) {
-    throw new Failure("failed_precondition", "linux.resources.unified needs cgroup v2, and this machine has v1");
+    throw new Failure("failed_precondition", "invalid configuration: cannot use unified on cgroup v1");
   }
   setMemory(cgroups, resources);
   setCpu(cgroups, resources);
   setBlockIo(cgroups, resources);
   const limit = resources.pids?.limit;
-  if (limit !== undefined && limit !== 0n) put(cgroups, "pids", "pids.max", limit > 0n ? limit : "max");
+  if (limit !== undefined) put(cgroups, "pids", "pids.max", pidsMax(limit));
   for (const { pageSize, limit: bytes } of resources.hugepageLimits) {
     put(cgroups, "hugetlb", `hugetlb.${pageSize}.limit_in_bytes`, bytes);
   }
@@ -41,6 +41,13 @@ export function setLimits(cgroups: Cgroups, resources: Resources | null): void {
     ];
     put(cgroups, "rdma", "rdma.max", `${device} ${parts.filter((part) => part !== "").join(" ")}`);
   }
+}
+
+/** Below zero is no limit. Zero is one: that lets the first process live and start no other, as zero would, and systemd
+ *  takes no zero. */
+export function pidsMax(limit: bigint): string {
+  if (limit < 0n) return "max";
+  return limit === 0n ? "1" : String(limit);
 }
 
 /** The hierarchy's directory that carries a controller; null when this machine lacks it. */

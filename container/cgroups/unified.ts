@@ -4,6 +4,7 @@
 import { Failure } from "../../base/errors.ts";
 import { ENOENT, SyscallFailure } from "../../linux/errno.ts";
 import type { Resources } from "../spec/schema.ts";
+import { pidsMax } from "./limits.ts";
 import { tryWrite } from "./manager.ts";
 
 export function setUnifiedLimits(directory: string, resources: Resources): void {
@@ -33,7 +34,7 @@ export function setUnifiedLimits(directory: string, resources: Resources): void 
     if (cpu.cpus !== "") put("cpuset.cpus", cpu.cpus);
     if (cpu.mems !== "") put("cpuset.mems", cpu.mems);
   }
-  if (pids !== null && pids.limit !== 0n) put("pids.max", orMax(pids.limit));
+  if (pids !== null) put("pids.max", pidsMax(pids.limit));
   if (blockIO !== null) {
     if (blockIO.weight !== null && blockIO.weight !== 0) put("io.bfq.weight", blockIO.weight);
     const throttles = [

@@ -19,6 +19,8 @@ export class Birth {
   readonly fifo: number | null;
   /** Where the pseudo-terminal's master goes; null without a terminal. */
   readonly console: number | null;
+  /** Whether the parent wants to hear of each stage. */
+  readonly wantsDebug: boolean;
   /** The cgroup directories, for the mount of type cgroup. */
   readonly cgroupPaths: Readonly<Record<string, string>>;
 
@@ -31,18 +33,26 @@ export class Birth {
   readonly readOnlyLater: Fd[] = [];
   #proc: Fd | null = null;
 
-  constructor(parts: Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "cgroupPaths">) {
+  constructor(
+    parts: Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "wantsDebug" | "cgroupPaths">,
+  ) {
     this.plan = parts.plan;
     this.dialogue = parts.dialogue;
     this.tasks = parts.tasks;
     this.joins = parts.joins;
     this.fifo = parts.fifo;
     this.console = parts.console;
+    this.wantsDebug = parts.wantsDebug;
     this.cgroupPaths = parts.cgroupPaths;
   }
 
   tell(message: ChildMessage): void {
     say(this.dialogue, message);
+  }
+
+  /** The words are the original's: people and tools look for them in its log. */
+  debug(message: string): void {
+    if (this.wantsDebug) this.tell({ kind: "debug", message });
   }
 
   /** A procfs that nobody else sees or mounts over, made when first needed; after the pid namespace is final. */

@@ -21,7 +21,8 @@ import { environmentOf, findProgram } from "./program.ts";
 
 /** The exit code when the program cannot be executed after all. */
 const EXIT_NOT_EXECUTED = 255;
-const FIRST_EXTRA = 3;
+/** The first descriptor after the standard ones. */
+export const FIRST_EXTRA = 3;
 
 export interface Prepared {
   process: ProcessPlan;

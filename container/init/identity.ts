@@ -5,7 +5,7 @@ import { Failure } from "../../base/errors.ts";
 import * as caps from "../../linux/capability.ts";
 import { CAPABILITY_NAMES } from "../../linux/capability-names.ts";
 import * as who from "../../linux/credential.ts";
-import { EACCES, EINVAL, EPERM, errnoOf, errnoSentence } from "../../linux/errno.ts";
+import { EACCES, EPERM, errnoOf, errnoSentence } from "../../linux/errno.ts";
 import { changeDirectory, workingDirectory } from "../../linux/fd.ts";
 import type { CapabilityPlan, ProcessPlan } from "../plan.ts";
 
@@ -42,9 +42,8 @@ export function becomeUser(process: ProcessPlan, warn: (message: string) => void
   who.keepCapabilities(false);
   caps.clearAmbient();
   // One that is not inheritable cannot be raised, and runc only warns then.
-  const raised = caps.raiseAmbient(final.ambient & inheritable & permitted);
-  if (raised < 0 && raised !== -EPERM && raised !== -EINVAL) {
-    throw new Failure("failed_precondition", `unable to set ambient capabilities: ${errnoSentence(-raised)}`);
+  for (const { number, errno } of caps.raiseAmbient(final.ambient)) {
+    warn(`can't raise ambient capability ${CAPABILITY_NAMES[number]}: ${errnoSentence(errno)}`);
   }
   return { final, holdsAdmin };
 }

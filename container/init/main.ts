@@ -18,7 +18,7 @@ import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices } from "./devices.ts";
-import { awaitStart, execute, prepare } from "./execute.ts";
+import { awaitStart, execute, FIRST_EXTRA, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
@@ -27,6 +27,7 @@ import { ensureTarget } from "./target.ts";
 
 const DEFAULT_UMASK = 0o022;
 const PER_LINUX32 = 8;
+const LAST_DESCRIPTOR = 0xffffffff;
 
 /** Never returns: the program, or an exit after telling the parent why. */
 export function beginContainer(birth: Birth): never {
@@ -34,7 +35,9 @@ export function beginContainer(birth: Birth): never {
   let heard = true;
   try {
     nameSelf();
+    birth.debug("nsexec container setup");
     enterNamespaces(birth);
+    birth.debug("child process in init()");
     buildRoot(birth);
     // While there is still the right to mount one; waiting for `start` goes through it.
     if (birth.fifo !== null) birth.proc();
@@ -44,10 +47,12 @@ export function beginContainer(birth: Birth): never {
       () => birth.proc(),
       (message) => birth.tell({ kind: "warning", message }),
     );
+    birth.debug("init: closing the pipe to signal completion");
     birth.tell({ kind: "ready" });
     awaitGo(birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
+      closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
       awaitStart(birth.fifo, birth.proc());
     }
     runHooks(birth.plan.spec.hooks?.startContainer ?? [], hookState(birth, "created"));
@@ -66,6 +71,17 @@ function report(birth: Birth, what: { message: string; early: boolean; heard: bo
   } catch {
     // The parent is gone too: nobody is left to be told.
   }
+}
+
+/** A container may wait for its start for days: what was open on the way, or came from the caller, is not kept. */
+function closeAllBut(kept: readonly number[], first: number): void {
+  let from = first;
+  for (const number of [...kept].sort((a, b) => a - b)) {
+    if (number < from) continue;
+    fs.closeRange(from, number - 1);
+    from = number + 1;
+  }
+  fs.closeRange(from, LAST_DESCRIPTOR);
 }
 
 /** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. */

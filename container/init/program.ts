@@ -37,12 +37,29 @@ function whyNot(path: string): string | null {
   return directory || (found.mode & 0o111) === 0 ? "permission denied" : null;
 }
 
+/** Each name once, with its last value; HOME is filled in where it is missing or empty. */
 export function environmentOf(process: ProcessPlan): string[] {
-  const env = [...process.spec.env, ...process.extraEnvironment];
-  if (!env.some((entry) => entry.startsWith("HOME=") && entry.length > 5)) {
-    env.push(`HOME=${homeOf(process.spec.user.uid)}`);
-  }
+  const given = [...process.spec.env, ...process.extraEnvironment];
+  const last = new Map<string, number>();
+  given.forEach((entry, at) => {
+    last.set(nameIn(entry), at);
+  });
+  const env = given.filter((entry, at) => last.get(nameIn(entry)) === at && entry !== "HOME=");
+  const home = last.get("HOME");
+  if (home === undefined || given[home] === "HOME=") env.push(`HOME=${homeOf(process.spec.user.uid)}`);
   return env;
+}
+
+/** Of "NAME=value". */
+function nameIn(entry: string): string {
+  const at = entry.indexOf("=");
+  if (at < 0) throw new Failure("invalid_argument", "invalid environment variable: missing '='");
+  if (at === 0) throw new Failure("invalid_argument", "invalid environment variable: name cannot be empty");
+  const name = entry.slice(0, at);
+  if (entry.includes("\0")) {
+    throw new Failure("invalid_argument", `invalid environment variable ${quote(name)}: contains nul byte (\\x00)`);
+  }
+  return name;
 }
 
 /** From the container's passwd file; "/" when that does not say. */

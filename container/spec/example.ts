@@ -32,7 +32,6 @@ function exampleProcess(): Json {
       bounding: few,
       effective: few,
       permitted: few,
-      ambient: few,
     },
     rlimits: [
       {

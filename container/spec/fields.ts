@@ -92,14 +92,27 @@ type Fields = Readonly<Record<string, Reader<unknown>>>;
 export function record<F extends Fields>(fields: F): Reader<{ [Key in keyof F]: Read<F[Key]> }> {
   const readers = Object.entries(fields);
   return (value, at) => {
-    const from = members(value, at);
+    const from = inOurCase(fields, members(value, at));
     const into: Record<string, unknown> = {};
     for (const [key, reader] of readers) into[key] = reader(from[key], at === "" ? key : `${at}.${key}`);
     return into as { [Key in keyof F]: Read<F[Key]> };
   };
 }
 
-function members(value: Json | undefined, at: string): { [key: string]: Json } {
+/** Go reads a field under its name in any case ("pagesize" for "pageSize"), and people's files rely on it. */
+function inOurCase(fields: Fields, from: Members): Members {
+  let copy: Members | null = null;
+  for (const given of Object.keys(from)) {
+    if (Object.hasOwn(fields, given)) continue;
+    const key = Object.keys(fields).find((name) => name.toLowerCase() === given.toLowerCase());
+    if (key !== undefined) (copy ??= { ...from })[key] = from[given]!;
+  }
+  return copy ?? from;
+}
+
+type Members = { [key: string]: Json };
+
+function members(value: Json | undefined, at: string): Members {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse(at, "an object", value);
   return value;
 }

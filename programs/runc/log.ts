@@ -20,8 +20,9 @@ export class Log {
     this.#file = path === "" || path === "/dev/stderr" ? null : open(path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
   }
 
-  debug(message: string): void {
-    if (this.#debug) this.#put("debug", message);
+  /** Null unless --debug was given. */
+  get debug(): ((message: string) => void) | null {
+    return this.#debug ? (message) => this.#put("debug", message) : null;
   }
 
   warn(message: string): void {

@@ -147,6 +147,8 @@ function processOf(container: Container, args: readonly string[], given: Given):
       bounding: add(sets.bounding),
       effective: add(sets.effective),
       permitted: add(sets.permitted),
+      // An ambient capability must be inheritable, and --cap leaves the inheritable set as config.json has it.
+      ambient: sets.inheritable.length > 0 ? add(sets.ambient) : sets.ambient,
     };
   }
   if (given.user.value !== "") process.user = { ...process.user, ...parseUser(given.user.value) };

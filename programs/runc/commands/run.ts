@@ -25,13 +25,14 @@ export const run: Command = {
     const noSubreaper = line.flags.bool("no-subreaper", "", "disable the use of the subreaper");
     const [id] = line.parse(1, 1);
     const warn = (message: string) => context.log.warn(message);
+    const voice = { warn, debug: context.log.debug };
     try {
       requireSealed();
       const plan = planFrom(given, id!, context);
       using console = openConsole(plan.process.spec, { detach: detach.value, socket: given.console.value });
       const foreground = detach.value ? null : new Foreground();
       if (!noSubreaper.value && !detach.value) setChildSubreaper();
-      const created = starting(() => createContainer({ plan, fifo: false, console: console.send, warn }));
+      const created = starting(() => createContainer({ plan, fifo: false, console: console.send, ...voice }));
       const container = { paths: plan.paths, record: created.record };
       try {
         const master = console.receive();

@@ -5,7 +5,7 @@ use rquickjs_sys as js;
 use std::ffi::{c_void, CStr};
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
-const STACK_LIMIT: js::size_t = 2 << 20;
+pub const STACK_LIMIT: usize = 2 << 20;
 /// Bytes allocated beyond what the program begins with before the first collection of cycles; the engine then collects
 /// each time the heap has grown by half.
 const COLLECT_AFTER: js::size_t = 1 << 20;
@@ -75,7 +75,7 @@ impl Engine {
         // SAFETY: the allocator's functions live for ever; the context belongs to the runtime made just before.
         unsafe {
             let runtime = js::JS_NewRuntime2(arena::functions(), std::ptr::null_mut());
-            js::JS_SetMaxStackSize(runtime, STACK_LIMIT);
+            js::JS_SetMaxStackSize(runtime, STACK_LIMIT as js::size_t);
             js::JS_SetGCThreshold(runtime, COLLECT_AFTER);
             js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), std::ptr::null_mut());
             let context = js::JS_NewContextRaw(runtime);

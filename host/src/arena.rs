@@ -29,9 +29,12 @@ struct Arena {
     image: Range<usize>,
     /// Everything must come from the room, and what is freed is wiped.
     building: bool,
+    /// Blocks given out while building.
+    served: usize,
 }
 
-static mut ARENA: Arena = Arena { next: 0, end: 0, free: [null_mut(); CLASSES], image: 0..0, building: false };
+static mut ARENA: Arena =
+    Arena { next: 0, end: 0, free: [null_mut(); CLASSES], image: 0..0, building: false, served: 0 };
 
 /// From now on all blocks come from `room`.
 ///
@@ -42,10 +45,18 @@ pub unsafe fn build_in(room: Range<usize>) {
     (arena.next, arena.end, arena.building) = (room.start, room.end, true);
 }
 
-/// Where the room is used up to.
-pub fn built() -> usize {
+/// Where the room is used up to, and how many blocks were given out.
+pub fn built() -> (usize, usize) {
     // SAFETY: one thread.
-    unsafe { (*addr_of!(ARENA)).next }
+    unsafe { ((*addr_of!(ARENA)).next, (*addr_of!(ARENA)).served) }
+}
+
+/// Gives up the holes in what was built so far: what comes next lies together, from the next page on.
+pub fn turn_page() {
+    // SAFETY: one thread; the room ends at a page.
+    let arena = unsafe { &mut *addr_of_mut!(ARENA) };
+    arena.free = [null_mut(); CLASSES];
+    arena.next = arena.next.next_multiple_of(4096);
 }
 
 /// Goes on with a heap image: its blocks may be freed and used again.
@@ -83,6 +94,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
     let size = size as usize;
     // SAFETY: one thread; nothing below re-enters the allocator.
     let arena = &mut *addr_of_mut!(ARENA);
+    arena.served += 1;
     if size > LARGEST_CLASS {
         let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(4096)) else {
             return null_mut();

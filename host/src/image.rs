@@ -14,6 +14,8 @@ use std::ops::Range;
 /// Size of the room (link.ts), which is larger than any image will be.
 const ROOM: usize = 64 << 20;
 const PAGE: usize = 4096;
+/// Since kernel 5.14: one call instead of a fault for each page.
+const MADV_POPULATE_WRITE: libc::c_int = 23;
 
 /// At the start of every image.
 #[repr(C)]
@@ -21,6 +23,8 @@ pub struct Head {
     pub engine: Engine,
     pub main: js::JSValue,
     pub door: js::JSValue,
+    /// From here to the image's end lies what new objects are written into.
+    fresh: usize,
 }
 
 /// `build ROOM_OFFSET CODE OUTPUT`: writes the image that lies so many bytes into the room.
@@ -40,8 +44,9 @@ pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
     let main = engine.main();
     let door = door::make(engine.context);
     engine.rest();
-    (base as *mut Head).write(Head { engine, main, door });
-    let end = arena::built().next_multiple_of(PAGE);
+    let fresh = engine.fill_holes();
+    (base as *mut Head).write(Head { engine, main, door, fresh });
+    let end = arena::built().0.next_multiple_of(PAGE);
     forget_process(base..end)?;
     let bytes = std::slice::from_raw_parts(base as *const u8, end - base);
     std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
@@ -83,6 +88,7 @@ fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
 /// use of the arena, on the main thread.
 pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     let head = &*(image.start as *const Head);
+    libc::madvise(head.fresh as *mut libc::c_void, image.end - head.fresh, MADV_POPULATE_WRITE);
     arena::go_on_with(image);
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();

@@ -13,7 +13,7 @@ mod seccomp;
 mod text;
 
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int, CStr};
+use std::ffi::{c_char, c_int};
 
 #[repr(C)]
 pub struct Program {
@@ -21,7 +21,7 @@ pub struct Program {
     content: *mut u8,
     length: usize,
     kind: usize,
-    /// When to start over from a read-only copy of the executable: see seal.rs.
+    /// With which arguments to start over from a read-only copy of the executable: see seal.rs.
     seal: *const c_char,
 }
 
@@ -57,12 +57,7 @@ pub unsafe extern "C" fn gantry_main(
     if start.arguments.is_empty() {
         return EXIT_UNCAUGHT;
     }
-    let programs = std::slice::from_raw_parts(programs, count);
-    let called = CStr::from_ptr(start.arguments[0]).to_bytes();
-    let program = find(programs, called);
-    if seal::wanted(program.seal, &start) {
-        seal::seal(&start);
-    }
+    let program = &*seal::find(programs, count, start.arguments[0]);
     let content = program.content as usize;
     match program.kind {
         IMAGE => {
@@ -88,22 +83,6 @@ pub unsafe extern "C" fn gantry_main(
             }
         },
     }
-}
-
-/// The program named by the last part of argv[0], with the historic prefix and suffix taken off if the whole name is
-/// unknown; a file under another name runs the first program it carries.
-unsafe fn find<'a>(programs: &'a [Program], called: &[u8]) -> &'a Program {
-    let name = called.rsplit(|byte| *byte == b'/').next().unwrap_or(called);
-    let bare = name.strip_prefix(b"docker-").unwrap_or(name);
-    let short = bare.strip_suffix(b"-current").unwrap_or(bare);
-    for candidate in [name, bare, short] {
-        for program in programs {
-            if CStr::from_ptr(program.name).to_bytes() == candidate {
-                return program;
-            }
-        }
-    }
-    &programs[0]
 }
 
 /// Calls main(door), then alternates between the engine's jobs and the program's own wait (door.idle), until either

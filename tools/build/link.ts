@@ -61,7 +61,15 @@ function library(): string {
 export function linkContents(output: string, { carried, aliases }: Linked, contents: readonly Content[]): void {
   const source = `${join(layout.work, basename(output))}.table.s`;
   writeFileSync(source, assembly(carried, aliases, contents));
-  const flags = ["-static", "-no-pie", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,relro", "-s"];
+  const flags = [
+    "-static",
+    "-no-pie",
+    "-Wl,--gc-sections",
+    "-Wl,-z,noexecstack",
+    "-Wl,-z,relro",
+    "-Wl,-e,gantry_start",
+    "-s",
+  ];
   const placed = ["-Wl,-T", join(layout.root, "tools/build/heap.ld")];
   run("cc", [...flags, ...placed, "-o", output, source, library(), "-lseccomp", "-lm"]);
 }

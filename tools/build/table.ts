@@ -34,8 +34,17 @@ export function assembly(
     ...rows,
     ...names,
     ...seals,
-    // main's fourth and fifth argument (System V AMD64 ABI: rcx, r8).
+    // The executable's entry: gantry_seal(stack, table, count), then libc's own entry as the kernel would call it.
     ".text",
+    ".globl gantry_start",
+    "gantry_start:",
+    "  mov %rsp, %rdi",
+    "  mov $table, %esi",
+    `  mov $${entries.length}, %edx`,
+    "  call gantry_seal",
+    "  xor %edx, %edx",
+    "  jmp _start",
+    // main's fourth and fifth argument (System V AMD64 ABI: rcx, r8).
     ".globl main",
     "main:",
     "  mov $table, %rcx",

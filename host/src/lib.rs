@@ -68,7 +68,7 @@ pub unsafe extern "C" fn gantry_main(
         BYTECODE => {
             let engine = engine::Engine::new();
             engine.seed.renew();
-            if !engine.load(std::slice::from_raw_parts(program.content, program.length)) {
+            if !engine.load(std::slice::from_raw_parts(program.content, program.length)) || !engine.drain() {
                 return EXIT_UNCAUGHT;
             }
             let door = door::make(engine.context);

@@ -1,19 +1,20 @@
-//! The engine's allocator: size classes cut from one region at a fixed address, so that the heap of a program can later
-//! be written out at build time and mapped back as it was. Large blocks are mappings of their own and go back to the
-//! kernel when freed; small ones go to the free list of their class. Single-threaded by construction.
+//! The engine's allocator: size classes cut from chunks. When a heap image is built (image.rs) the only chunk is the
+//! room the image will have in the executable, so that every block lies where it will be found again; in a program that
+//! was started, chunks are mapped wherever the kernel puts them, and blocks of the image are freed but never unmapped.
+//! Large blocks are mappings of their own and go back to the kernel when freed; small ones go to the free list of their
+//! class. Single-threaded by construction.
 //!
 //! Block layout: 8 bytes holding the usable size, then the usable bytes (8-aligned, which is all QuickJS asks for).
 
 use rquickjs_sys as js;
 use std::ffi::c_void;
-use std::ptr::{addr_of_mut, null_mut};
+use std::ops::Range;
+use std::ptr::{addr_of, addr_of_mut, null_mut};
 
 const HEADER: usize = 8;
-/// Where the region lies: far from where the kernel puts a static executable, its heap, stack and mappings.
-const BASE: usize = 0x0000_2000_0000_0000;
-/// Address space kept for small blocks; pages are taken from the kernel as they are touched.
-const RESERVE: usize = 4 << 30;
-/// Blocks up to this many bytes (header included) come from classes, larger ones from mmap.
+/// Bytes asked of the kernel when the classes need more.
+const CHUNK: usize = 1 << 20;
+/// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
 /// Classes of 16 bytes up to 512, then four to each doubling.
 const FINE_LIMIT: usize = 512;
@@ -22,10 +23,49 @@ const CLASSES: usize = FINE_CLASSES + 7 * 4;
 
 struct Arena {
     next: usize,
+    end: usize,
     free: [*mut u8; CLASSES],
+    /// The heap image's place, empty without one.
+    image: Range<usize>,
+    /// Everything must come from the room, and what is freed is wiped.
+    building: bool,
+    /// Blocks given out while building.
+    served: usize,
 }
 
-static mut ARENA: Arena = Arena { next: 0, free: [null_mut(); CLASSES] };
+static mut ARENA: Arena =
+    Arena { next: 0, end: 0, free: [null_mut(); CLASSES], image: 0..0, building: false, served: 0 };
+
+/// From now on all blocks come from `room`.
+///
+/// # Safety
+/// Before the first allocation; `room` is zeroed memory that nothing else uses.
+pub unsafe fn build_in(room: Range<usize>) {
+    let arena = &mut *addr_of_mut!(ARENA);
+    (arena.next, arena.end, arena.building) = (room.start, room.end, true);
+}
+
+/// Where the room is used up to, and how many blocks were given out.
+pub fn built() -> (usize, usize) {
+    // SAFETY: one thread.
+    unsafe { ((*addr_of!(ARENA)).next, (*addr_of!(ARENA)).served) }
+}
+
+/// Gives up the holes in what was built so far: what comes next lies together, from the next page on.
+pub fn turn_page() {
+    // SAFETY: one thread; the room ends at a page.
+    let arena = unsafe { &mut *addr_of_mut!(ARENA) };
+    arena.free = [null_mut(); CLASSES];
+    arena.next = arena.next.next_multiple_of(4096);
+}
+
+/// Goes on with a heap image: its blocks may be freed and used again.
+///
+/// # Safety
+/// Before the first allocation; `image` was made by this allocator and lies where it was built.
+pub unsafe fn go_on_with(image: Range<usize>) {
+    (*addr_of_mut!(ARENA)).image = image;
+}
 
 pub fn functions() -> *const js::JSMallocFunctions {
     static FUNCTIONS: js::JSMallocFunctions = js::JSMallocFunctions {
@@ -38,66 +78,77 @@ pub fn functions() -> *const js::JSMallocFunctions {
     &FUNCTIONS
 }
 
-/// The class of a block of `total` bytes and the class's block size.
-fn class_of(total: usize) -> (usize, usize) {
-    if total <= FINE_LIMIT {
-        let class = total.div_ceil(16) - 1;
+/// The class of a block with `size` usable bytes, and what is usable in the class's blocks.
+fn class_of(size: usize) -> (usize, usize) {
+    if size <= FINE_LIMIT {
+        let class = size.max(1).div_ceil(16) - 1;
         return (class, (class + 1) * 16);
     }
-    let octave = (usize::BITS - (total - 1).leading_zeros()) as usize - 10;
+    let octave = (usize::BITS - (size - 1).leading_zeros()) as usize - 10;
     let quarter = 128usize << octave;
-    let step = (total - (FINE_LIMIT << octave)).div_ceil(quarter);
+    let step = (size - (FINE_LIMIT << octave)).div_ceil(quarter);
     (FINE_CLASSES + octave * 4 + step - 1, (FINE_LIMIT << octave) + step * quarter)
 }
 
 unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_void {
     let size = size as usize;
-    let Some(total) = size.checked_add(HEADER) else { return null_mut() };
-    if total > LARGEST_CLASS {
-        return map_large(total);
-    }
     // SAFETY: one thread; nothing below re-enters the allocator.
     let arena = &mut *addr_of_mut!(ARENA);
-    let (class, block) = class_of(total);
+    arena.served += 1;
+    if size > LARGEST_CLASS {
+        let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(4096)) else {
+            return null_mut();
+        };
+        return if arena.building { cut(arena, length - HEADER) } else { map_large(length) };
+    }
+    let (class, usable) = class_of(size);
     let head = arena.free[class];
     if !head.is_null() {
         arena.free[class] = *(head as *mut *mut u8);
+        *(head as *mut *mut u8) = null_mut();
         return head as *mut c_void;
     }
-    if arena.next == 0 && !reserve(arena) {
-        return null_mut();
-    }
-    if arena.next + block > BASE + RESERVE {
-        return null_mut();
+    cut(arena, usable)
+}
+
+/// A new block from the current chunk. What is left of a chunk that is too short is given up.
+unsafe fn cut(arena: &mut Arena, usable: usize) -> *mut c_void {
+    let block = usable + HEADER;
+    if block > arena.end - arena.next {
+        if arena.building {
+            return null_mut();
+        }
+        let chunk = map(CHUNK);
+        if chunk.is_null() {
+            return null_mut();
+        }
+        (arena.next, arena.end) = (chunk as usize, chunk as usize + CHUNK);
     }
     let start = arena.next as *mut u8;
     arena.next += block;
-    *(start as *mut usize) = block - HEADER;
+    *(start as *mut usize) = usable;
     start.add(HEADER) as *mut c_void
 }
 
-unsafe fn reserve(arena: &mut Arena) -> bool {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-    let region = libc::mmap(BASE as *mut c_void, RESERVE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-    arena.next = BASE;
-    region as usize == BASE
-}
-
-unsafe fn map_large(total: usize) -> *mut c_void {
-    let length = total.next_multiple_of(4096);
+unsafe fn map(length: usize) -> *mut u8 {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let region = libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-    if region == libc::MAP_FAILED {
+    if region == libc::MAP_FAILED { null_mut() } else { region as *mut u8 }
+}
+
+unsafe fn map_large(length: usize) -> *mut c_void {
+    let region = map(length);
+    if region.is_null() {
         return null_mut();
     }
     *(region as *mut usize) = length - HEADER;
-    (region as *mut u8).add(HEADER) as *mut c_void
+    region.add(HEADER) as *mut c_void
 }
 
 unsafe extern "C" fn calloc(opaque: *mut c_void, count: js::size_t, size: js::size_t) -> *mut c_void {
     let Some(length) = count.checked_mul(size) else { return null_mut() };
     let block = malloc(opaque, length);
-    if !block.is_null() && length as usize + HEADER <= LARGEST_CLASS {
+    if !block.is_null() && length as usize <= LARGEST_CLASS {
         std::ptr::write_bytes(block as *mut u8, 0, length as usize);
     }
     block
@@ -107,14 +158,20 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
     if block.is_null() {
         return;
     }
-    let total = usable_size(block) as usize + HEADER;
-    if total > LARGEST_CLASS {
-        libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, total);
-        return;
-    }
+    let usable = usable_size(block) as usize;
     // SAFETY: as in malloc; the block came from this class, whose size its header holds.
     let arena = &mut *addr_of_mut!(ARENA);
-    let (class, _) = class_of(total);
+    if arena.building {
+        // What a block held must not show in the image.
+        std::ptr::write_bytes(block as *mut u8, 0, usable);
+    }
+    if usable > LARGEST_CLASS {
+        if !arena.building && !arena.image.contains(&(block as usize)) {
+            libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, usable + HEADER);
+        }
+        return;
+    }
+    let (class, _) = class_of(usable);
     *(block as *mut *mut u8) = arena.free[class];
     arena.free[class] = block as *mut u8;
 }
@@ -125,7 +182,7 @@ unsafe extern "C" fn realloc(opaque: *mut c_void, block: *mut c_void, size: js::
     }
     let usable = usable_size(block) as usize;
     let size = size as usize;
-    let fits = size <= usable && (usable + HEADER <= LARGEST_CLASS && size >= usable / 2);
+    let fits = size <= usable && (usable <= LARGEST_CLASS && size >= usable / 2);
     if fits {
         return block;
     }
@@ -150,10 +207,10 @@ mod tests {
 
     #[test]
     fn every_size_fits_its_class_and_a_class_maps_to_itself() {
-        for total in 9..=LARGEST_CLASS {
-            let (class, block) = class_of(total);
-            assert!(class < CLASSES && block >= total, "{total}: class {class}, block {block}");
-            assert_eq!(class_of(block), (class, block));
+        for size in 0..=LARGEST_CLASS {
+            let (class, usable) = class_of(size);
+            assert!(class < CLASSES && usable >= size, "{size}: class {class}, usable {usable}");
+            assert_eq!(class_of(usable), (class, usable));
         }
     }
 

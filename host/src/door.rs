@@ -14,12 +14,11 @@ const SYSCALL_ARGUMENTS: usize = 6;
 /// The process's argument area, for `title`; set once by `open`.
 static mut TITLE: (*mut u8, usize) = (std::ptr::null_mut(), 0);
 
-/// Makes the object that main receives.
+/// Makes the object that main receives, still without what the process was started with.
 ///
 /// # Safety
-/// Called once, with a live context and the process's start vectors.
-pub unsafe fn open(context: *mut js::JSContext, start: &Start) -> js::JSValue {
-    remember_title(start);
+/// `context` must be live.
+pub unsafe fn make(context: *mut js::JSContext) -> js::JSValue {
     let door = js::JS_NewObject(context);
     let functions: [(&CStr, Function, c_int); 8] = [
         (c"syscall", syscall, 7),
@@ -36,10 +35,20 @@ pub unsafe fn open(context: *mut js::JSContext, start: &Start) -> js::JSValue {
         let value = js::JS_NewCFunction2(context, Some(function), name.as_ptr(), length, kind, 0);
         js::JS_SetPropertyStr(context, door, name.as_ptr(), value);
     }
+    for name in [c"args", c"env", c"idle"] {
+        js::JS_SetPropertyStr(context, door, name.as_ptr(), js::JS_NULL);
+    }
+    door
+}
+
+/// Gives the door the arguments and the environment.
+///
+/// # Safety
+/// Called once, with the process's start vectors and what `make` returned for this context.
+pub unsafe fn open(context: *mut js::JSContext, door: js::JSValue, start: &Start) {
+    remember_title(start);
     js::JS_SetPropertyStr(context, door, c"args".as_ptr(), strings(context, &start.arguments));
     js::JS_SetPropertyStr(context, door, c"env".as_ptr(), strings(context, &start.environment));
-    js::JS_SetPropertyStr(context, door, c"idle".as_ptr(), js::JS_NULL);
-    door
 }
 
 unsafe fn remember_title(start: &Start) {

@@ -5,13 +5,63 @@ use rquickjs_sys as js;
 use std::ffi::{c_void, CStr};
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
-const STACK_LIMIT: js::size_t = 2 << 20;
-/// Bytes allocated since the last collection before the next one.
+pub const STACK_LIMIT: usize = 2 << 20;
+/// Bytes allocated beyond what the program begins with before the first collection of cycles; the engine then collects
+/// each time the heap has grown by half.
 const COLLECT_AFTER: js::size_t = 1 << 20;
+
+/// The engine cuts small blocks, header included, from pages of one size each.
+const BLOCK_HEADER: js::size_t = 8;
 
 pub struct Engine {
     pub runtime: *mut js::JSRuntime,
     pub context: *mut js::JSContext,
+    pub seed: Seed,
+}
+
+/// Where the engine keeps the state of Math.random: 8 bytes, followed by the 4 of the seed of Map's hashes.
+pub struct Seed(*mut u64);
+
+/// What the engine derives one from the other with (xorshift64*).
+const SEED_MULTIPLIER: u64 = 0x2545_F491_4F6C_DD1D;
+/// Bytes of the engine's context in which to look for the seed; it has fewer than 2,048.
+const SEED_WITHIN: usize = 2048;
+
+impl Seed {
+    /// Finds it in a context just made, by the relation of the two: the structure is not public.
+    unsafe fn find(context: *mut js::JSContext) -> Seed {
+        let start = context as *mut u64;
+        let mut found = (0..SEED_WITHIN / 8 - 1).map(|at| start.add(at)).filter(|state| {
+            **state != 0 && *(state.add(1) as *const u32) == (**state).wrapping_mul(SEED_MULTIPLIER) as u32
+        });
+        match (found.next(), found.next()) {
+            (Some(only), None) => Seed(only),
+            _ => panic!("the engine's seed is not where it is expected"),
+        }
+    }
+
+    /// For an image: the same in each build. The second one stays, since Maps are filled by it. It only turns an
+    /// unseeded hash about, so no attacker is kept from anything by its being unknown.
+    ///
+    /// # Safety
+    /// Before the engine ran anything.
+    pub unsafe fn settle(&self) {
+        self.0.write(SEED_MULTIPLIER);
+        (self.0.add(1) as *mut u32).write(0);
+    }
+
+    /// For a process: from the kernel. When it has none yet (early boot), what the state already is stays.
+    ///
+    /// # Safety
+    /// The engine lives.
+    pub unsafe fn renew(&self) {
+        let mut state = 0u64;
+        let size = std::mem::size_of_val(&state);
+        let got = libc::getrandom(&mut state as *mut u64 as *mut c_void, size, libc::GRND_NONBLOCK);
+        if got == size as isize && state != 0 {
+            self.0.write(state);
+        }
+    }
 }
 
 /// Promises rejected so far without a handler, with their reasons; the engine is single-threaded.
@@ -28,10 +78,11 @@ impl Engine {
         // SAFETY: the allocator's functions live for ever; the context belongs to the runtime made just before.
         unsafe {
             let runtime = js::JS_NewRuntime2(arena::functions(), std::ptr::null_mut());
-            js::JS_SetMaxStackSize(runtime, STACK_LIMIT);
+            js::JS_SetMaxStackSize(runtime, STACK_LIMIT as js::size_t);
             js::JS_SetGCThreshold(runtime, COLLECT_AFTER);
             js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), std::ptr::null_mut());
             let context = js::JS_NewContextRaw(runtime);
+            let seed = Seed::find(context);
             js::JS_AddIntrinsicBaseObjects(context);
             js::JS_AddIntrinsicDate(context);
             js::JS_AddIntrinsicRegExp(context);
@@ -40,7 +91,7 @@ impl Engine {
             js::JS_AddIntrinsicTypedArrays(context);
             js::JS_AddIntrinsicPromise(context);
             js::JS_AddIntrinsicBigInt(context);
-            Engine { runtime, context }
+            Engine { runtime, context, seed }
         }
     }
 
@@ -62,6 +113,45 @@ impl Engine {
         }
         js::JS_FreeValue(self.context, result);
         true
+    }
+
+    /// The program's main.
+    ///
+    /// # Safety
+    /// After `load`.
+    pub unsafe fn main(&self) -> js::JSValue {
+        let global = js::JS_GetGlobalObject(self.context);
+        let main = js::JS_GetPropertyStr(self.context, global, c"main".as_ptr());
+        js::JS_FreeValue(self.context, global);
+        main
+    }
+
+    /// Collects what the top level left behind, and counts from here to the next collection.
+    ///
+    /// # Safety
+    /// As for `drain`.
+    pub unsafe fn rest(&self) {
+        js::JS_RunGC(self.runtime);
+        let mut usage: js::JSMemoryUsage = std::mem::zeroed();
+        js::JS_ComputeMemoryUsage(self.runtime, &mut usage);
+        js::JS_SetGCThreshold(self.runtime, usage.malloc_size as js::size_t + COLLECT_AFTER);
+    }
+
+    /// Fills the holes that were left in the engine's pages of small blocks, and begins a page of each size: what the
+    /// program allocates then does not have to write here and there into the image. Returns where those pages begin.
+    ///
+    /// # Safety
+    /// As for `drain`, while an image is built.
+    pub unsafe fn fill_holes(&self) -> usize {
+        arena::turn_page();
+        let (start, _) = arena::built();
+        let sizes = (16..128).step_by(8).chain((128..256).step_by(16)).chain((256..=512).step_by(32));
+        for size in sizes {
+            let (_, before) = arena::built();
+            // Never freed: the size includes the engine's header.
+            while !js::js_malloc_rt(self.runtime, size - BLOCK_HEADER).is_null() && arena::built().1 == before {}
+        }
+        start
     }
 
     /// Runs all pending jobs. False when one threw or left a rejection without a handler: that is a defect.

@@ -1,26 +1,34 @@
-//! The host's entry: finds the program that argv[0] names, gives it an engine and the door, and runs its jobs.
+//! The host's entry: finds the program that argv[0] names, wakes its engine or makes one, opens the door, calls main
+//! and runs its jobs.
 //!
-//! One executable carries several programs as bytecode. tools/build writes a few lines of assembly that hold them as a
-//! table of names and blobs, and a `main` that passes the table on; everything else about a program is TypeScript.
+//! One executable carries several programs. tools/build writes a few lines of assembly that hold them as a table of
+//! names and contents, and a `main` that passes the table on; everything else about a program is TypeScript.
 
 pub mod arena;
 mod door;
 pub mod engine;
+mod image;
 mod seal;
 mod seccomp;
 mod text;
 
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int, CStr};
+use std::ffi::{c_char, c_int};
 
 #[repr(C)]
 pub struct Program {
     name: *const c_char,
-    code: *const u8,
+    content: *mut u8,
     length: usize,
-    /// When to start over from a read-only copy of the executable: see seal.rs.
+    kind: usize,
+    /// With which arguments to start over from a read-only copy of the executable: see seal.rs.
     seal: *const c_char,
 }
+
+/// What a program's content is: bytecode, whose top level is still to be run; a heap in which it has run (image.rs); or
+/// the room in which such a heap is built.
+const BYTECODE: usize = 0;
+const IMAGE: usize = 1;
 
 /// Exit code when a program ends by an exception nobody caught (EX_SOFTWARE of sysexits.h).
 const EXIT_UNCAUGHT: c_int = 70;
@@ -49,43 +57,38 @@ pub unsafe extern "C" fn gantry_main(
     if start.arguments.is_empty() {
         return EXIT_UNCAUGHT;
     }
-    let programs = std::slice::from_raw_parts(programs, count);
-    let called = CStr::from_ptr(start.arguments[0]).to_bytes();
-    let program = find(programs, called);
-    if seal::wanted(program.seal, &start) {
-        seal::seal(&start);
-    }
-    let engine = engine::Engine::new();
-    let context = engine.context;
-    if !engine.load(std::slice::from_raw_parts(program.code, program.length)) {
-        return EXIT_UNCAUGHT;
-    }
-    let door = door::open(context, &start);
-    run(&engine, door)
-}
-
-/// The program named by the last part of argv[0], with the historic prefix and suffix taken off if the whole name is
-/// unknown; a file under another name runs the first program it carries.
-unsafe fn find<'a>(programs: &'a [Program], called: &[u8]) -> &'a Program {
-    let name = called.rsplit(|byte| *byte == b'/').next().unwrap_or(called);
-    let bare = name.strip_prefix(b"docker-").unwrap_or(name);
-    let short = bare.strip_suffix(b"-current").unwrap_or(bare);
-    for candidate in [name, bare, short] {
-        for program in programs {
-            if CStr::from_ptr(program.name).to_bytes() == candidate {
-                return program;
-            }
+    let program = &*seal::find(programs, count, start.arguments[0]);
+    let content = program.content as usize;
+    match program.kind {
+        IMAGE => {
+            let head = image::wake(content..content + program.length);
+            door::open(head.engine.context, head.door, &start);
+            run(&head.engine, head.main, head.door)
         }
+        BYTECODE => {
+            let engine = engine::Engine::new();
+            engine.seed.renew();
+            if !engine.load(std::slice::from_raw_parts(program.content, program.length)) || !engine.drain() {
+                return EXIT_UNCAUGHT;
+            }
+            let door = door::make(engine.context);
+            door::open(engine.context, door, &start);
+            run(&engine, engine.main(), door)
+        }
+        _ => match image::build(content, &image::words(&start.arguments)) {
+            Ok(()) => 0,
+            Err(message) => {
+                eprintln!("gantry: heap image: {message}");
+                EXIT_UNCAUGHT
+            }
+        },
     }
-    &programs[0]
 }
 
 /// Calls main(door), then alternates between the engine's jobs and the program's own wait (door.idle), until either
 /// returns an exit code.
-unsafe fn run(engine: &engine::Engine, door: js::JSValue) -> c_int {
+unsafe fn run(engine: &engine::Engine, main: js::JSValue, door: js::JSValue) -> c_int {
     let context = engine.context;
-    let global = js::JS_GetGlobalObject(context);
-    let main = js::JS_GetPropertyStr(context, global, c"main".as_ptr());
     let mut result = js::JS_Call(context, main, js::JS_UNDEFINED, 1, &door as *const _ as *mut _);
     loop {
         if js::JS_IsException(result) {

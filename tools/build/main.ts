@@ -1,10 +1,12 @@
 // `npm run build`: everything into dist/bin. Incremental: a step whose inputs are older than its output is skipped.
 //
 //     host/ ── cargo ──▶ libgantry_host.a ─┐
-//     programs/x ─ esbuild ─ compile ─▶ x.bin ─┴─ cc ──▶ dist/bin/{runc,docker,docker-init}   (programs.ts, link.ts)
+//     programs/x ─ esbuild ─ compile ─▶ x.bin ─┴─ cc ──▶ room ── x.bin run once ──▶ x.heap    (programs.ts, image.ts)
+//                                              └─ cc with x.heap ──▶ dist/bin/{runc,docker,docker-init}     (link.ts)
 //     programs/dockerd … ─ esbuild ─▶ one script ─▶ dist/bin/{dockerd,containerd,ctr}         (daemons.ts)
 //
-// Options: --debug keeps line numbers in the bytecode, so that a stack trace names them.
+// Options: --debug keeps line numbers in the bytecode, so that a stack trace names them. --bytecode leaves out the heap
+// images: programs run their top level at each start.
 
 import { mkdirSync } from "node:fs";
 import { buildDaemons } from "./daemons.ts";
@@ -20,5 +22,5 @@ mkdirSync(layout.work, { recursive: true });
 installPackages(["gcc", "libseccomp-dev"], ["/usr/bin/cc", "/usr/lib/x86_64-linux-gnu/libseccomp.a"]);
 buildHost();
 const programs = await compilePrograms({ debug });
-linkExecutables(programs);
+linkExecutables(programs, process.argv.includes("--bytecode") ? "bytecode" : "image");
 await buildDaemons();

@@ -27,8 +27,8 @@ export const EXECUTABLES: readonly { file: string; programs: readonly string[]; 
   { file: "docker-init", programs: ["docker-init"], aliases: {} },
 ];
 
-/** Programs that enter containers start over from a read-only copy of their executable (host/src/seal.rs): always (""),
- *  or when one of these words is among their arguments. */
+/** Programs that enter containers start over from a read-only copy of their executable (host/src/seal.rs): when
+ *  one of these words is among their arguments. */
 export const SEALED: Readonly<Record<string, string>> = { runc: "create run exec" };
 
 export const BUNDLE_OPTIONS = {

@@ -26,7 +26,7 @@ export async function runOnQuickJs(wanted: (path: string) => boolean): Promise<b
   mkdirSync(layout.work, { recursive: true });
   const code = compileScript(NAME, await bundle(files), { debug: true });
   const output = join(layout.work, NAME);
-  linkFile(output, [code], []);
+  linkFile(output, { carried: [code], aliases: [], form: "bytecode" });
   const result = spawnSync(output, [], { stdio: ["ignore", "inherit", "inherit"], timeout: 120_000 });
   rmSync(output, { force: true });
   return result.status === 0;

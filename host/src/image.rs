@@ -1,0 +1,102 @@
+//! A program's heap, built ahead of time. At build time the executable is linked with an empty room where the images
+//! will lie, and called once for each program: the program's top level runs on an engine whose blocks all lie in the
+//! room, and the heap is written out. The final link puts it at that very place as an ordinary writable segment, which
+//! the kernel maps copy-on-write at exec; only `main` is left to be called. Why it is sound: docs/decisions.
+//!
+//!     room ─▶ engine, top level, door ─▶ collect, settle seeds, forget the stack ─▶ file ─▶ segment ─▶ wake ─▶ main
+
+use crate::engine::{Engine, STACK_LIMIT};
+use crate::{arena, door};
+use rquickjs_sys as js;
+use std::ffi::CStr;
+use std::ops::Range;
+
+/// Size of the room (link.ts), which is larger than any image will be.
+const ROOM: usize = 64 << 20;
+const PAGE: usize = 4096;
+/// Since kernel 5.14: one call instead of a fault for each page.
+const MADV_POPULATE_WRITE: libc::c_int = 23;
+
+/// At the start of every image.
+#[repr(C)]
+pub struct Head {
+    pub engine: Engine,
+    pub main: js::JSValue,
+    pub door: js::JSValue,
+    /// From here to the image's end lies what new objects are written into.
+    fresh: usize,
+}
+
+/// `build ROOM_OFFSET CODE OUTPUT`: writes the image that lies so many bytes into the room.
+///
+/// # Safety
+/// Called before the first use of the arena, by an executable whose `room` is mapped, zeroed and ROOM bytes long.
+pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
+    let [_, offset, code, output] = words else { return Err("usage: build OFFSET CODE OUTPUT".into()) };
+    let base = room + offset.parse::<usize>().map_err(|error| error.to_string())?;
+    arena::build_in(base + std::mem::size_of::<Head>()..room + ROOM);
+    let code = std::fs::read(code).map_err(|error| format!("{code}: {error}"))?;
+    let engine = Engine::new();
+    engine.seed.settle();
+    if !engine.load(&code) || !engine.drain() {
+        return Err("the top level failed".into());
+    }
+    let main = engine.main();
+    let door = door::make(engine.context);
+    engine.rest();
+    let fresh = engine.fill_holes();
+    (base as *mut Head).write(Head { engine, main, door, fresh });
+    let end = arena::built().0.next_multiple_of(PAGE);
+    forget_process(base..end)?;
+    let bytes = std::slice::from_raw_parts(base as *const u8, end - base);
+    std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
+}
+
+/// Takes pointers to the stack (the engine keeps two, for its limit) out of the image, and makes sure that nothing else
+/// in it points to what only this process has.
+unsafe fn forget_process(image: Range<usize>) -> Result<(), String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| error.to_string())?;
+    let ranges: Vec<(Range<usize>, bool)> = maps.lines().filter_map(foreign).collect();
+    for at in image.step_by(8) {
+        let word = at as *mut usize;
+        let found = ranges.iter().find(|(range, _)| range.contains(&*word));
+        match found {
+            Some((_, true)) => word.write(0),
+            Some((_, false)) => return Err(format!("the image points to {:#x}, outside of it, at {at:#x}", *word)),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// A mapping among /proc/self/maps that is elsewhere in each process, with whether it is the stack, whose limit lies
+/// below what it has grown to. libc's small heap,
+/// right behind the room, is left out: text of four letters looks like its addresses. A pointer to it would show as a
+/// difference between two builds (tools/build/image.test.ts).
+fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
+    let (start, end) = line.split(' ').next()?.split_once('-')?;
+    let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+    let far = range.start > u32::MAX as usize && !line.ends_with("[vsyscall]");
+    let stack = line.ends_with("[stack]");
+    far.then(|| if stack { (range.start - STACK_LIMIT..range.end, true) } else { (range, false) })
+}
+
+/// The engine of an image, ready to go on in this process.
+///
+/// # Safety
+/// `image` is one that `build` made for this place in this executable, mapped writable; called once, before the first
+/// use of the arena, on the main thread.
+pub unsafe fn wake(image: Range<usize>) -> &'static Head {
+    let head = &*(image.start as *const Head);
+    libc::madvise(head.fresh as *mut libc::c_void, image.end - head.fresh, MADV_POPULATE_WRITE);
+    arena::go_on_with(image);
+    js::JS_UpdateStackTop(head.engine.runtime);
+    head.engine.seed.renew();
+    head
+}
+
+/// Arguments of the build as text.
+pub fn words(arguments: &[*const std::ffi::c_char]) -> Vec<&str> {
+    // SAFETY: the kernel's NUL-terminated vectors, which live as long as the process.
+    arguments.iter().map(|word| unsafe { CStr::from_ptr(*word) }.to_str().unwrap_or("")).collect()
+}

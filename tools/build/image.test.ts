@@ -1,0 +1,144 @@
+// Heap images against bytecode: one small program, linked both ways, must behave the same; and building an image twice
+// must give the same bytes, which also shows that nothing of the building process is left in it.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { buildImages, runTopLevels } from "./image.ts";
+import { type Linked, linkContents } from "./link.ts";
+import { layout } from "./paths.ts";
+import { type CompiledProgram, compileScript } from "./programs.ts";
+
+/** What it prints is what a start could get wrong: its own arguments, the order of jobs begun before and after the heap
+ *  was written out, objects of every kind made at the top level, the collector, the limit of the stack. */
+const SCRIPT = `
+const order = ["top"];
+Promise.resolve().then(() => order.push("top's job"));
+const seen = new Map([["a", 1], ["b", { deep: [1n << 70n, /x+/, new Date(0), Symbol("s")] }]]);
+const kept = Array.from({ length: 5000 }, (_, at) => ({ at, text: "text " + at }));
+const bytes = new Uint8Array(100000).fill(7);
+class Thing { #own = 1; get own() { return this.#own++; } static made = new Thing(); }
+const depth = (at) => { try { return depth(at + 1); } catch { return at; } };
+const peak = (door) => {
+  const usage = new BigInt64Array(18);
+  door.syscall(98, 0, usage);
+  return Number(usage[4]);
+};
+globalThis.main = (door) => {
+  order.push("main");
+  const before = peak(door);
+  for (let at = 0; at < 400000; at++) { const one = { name: "cycle" }; one.self = { one }; }
+  const grown = peak(door) - before;
+  for (const one of kept.splice(0, 2500)) one.at = null;
+  seen.set("c", bytes.reduce((sum, byte) => sum + byte, 0));
+  Promise.resolve().then(() => order.push("main's job"));
+  let turns = 0;
+  door.idle = () => {
+    order.push("idle");
+    if (++turns < 2) return void Promise.resolve().then(() => order.push("idle's job"));
+    const deep = seen.get("b").deep;
+    const same = {
+      args: door.args.slice(1), home: door.env.find((entry) => entry.startsWith("HOME=")), order, grown: grown < 40000,
+      kept: [kept.length, kept[0].text], own: [Thing.made.own, Thing.made.own], sum: seen.get("c"),
+      deep: [String(deep[0]), deep[1].test("xx"), deep[2].toISOString(), String(deep[3])], stack: depth(0) > 1000,
+    };
+    const text = door.encode(JSON.stringify({ same, random: Math.random(), now: Date.now() }));
+    door.syscall(1, 1, text, text.length);
+    return 7;
+  };
+};
+`;
+
+const NAME = "image-test";
+const path = (form: string) => join(layout.work, `${NAME}.${form}`);
+let program: CompiledProgram;
+
+function link(): Linked {
+  return { carried: [program], aliases: [], form: "image" };
+}
+
+before(() => {
+  mkdirSync(layout.work, { recursive: true });
+  program = compileScript(NAME, SCRIPT, { debug: false });
+  linkContents(path("bytecode"), link(), [{ kind: "bytecode", file: program.code }]);
+  buildImages(path("image"), link());
+});
+
+after(() => {
+  for (const name of ["bytecode", "image", "room"]) {
+    for (const tail of ["", ".table.s", `.${NAME}.heap`, `.room.${NAME}.heap`, ".room.table.s"]) {
+      rmSync(path(name) + tail, { force: true });
+    }
+  }
+  for (const tail of ["bin", "js", "digest"]) rmSync(join(layout.work, `${NAME}.${tail}`), { force: true });
+});
+
+interface Report {
+  same: { args: string[]; home: string; order: string[]; grown: boolean; stack: boolean };
+  random: number;
+  now: number;
+}
+
+function start(form: string, args: readonly string[] = []): Report {
+  const env = { HOME: `/home/${form.length}` };
+  const { status, stdout, stderr } = spawnSync(path(form), args, { encoding: "utf8", env, timeout: 60_000 });
+  assert.deepEqual([status, stderr], [7, ""]);
+  return JSON.parse(stdout);
+}
+
+test("a program does the same from its heap image as from its bytecode", () => {
+  const [image, bytecode] = [start("image", ["one", "zwölf"]), start("bytecode", ["one", "zwölf"])];
+  assert.deepEqual(bytecode.same.args, ["one", "zwölf"]);
+  assert.equal(image.same.home, "HOME=/home/5");
+  assert.deepEqual({ ...image.same, home: null }, { ...bytecode.same, home: null });
+  assert.deepEqual(image.same.order.slice(0, 3), ["top", "top's job", "main"]);
+  assert(image.same.grown && image.same.stack);
+});
+
+test("each start has random numbers and a clock of its own", () => {
+  const starts = [start("image"), start("image"), start("bytecode")];
+  assert.equal(new Set(starts.map(({ random }) => random)).size, 3);
+  assert(starts.every(({ now }) => Math.abs(now - Date.now()) < 600_000));
+});
+
+test("building a heap image twice gives the same bytes", () => {
+  linkContents(path("room"), link(), [{ kind: "room" }]);
+  const build = () => readFileSync((runTopLevels(path("room"), [program])[0] as { file: string }).file);
+  const first = build();
+  assert(first.length > 100_000);
+  assert(first.equals(build()));
+});
+
+test("only the executable in which images are built can build them", () => {
+  const output = join(layout.work, `${NAME}.refused`);
+  spawnSync(path("image"), ["0", program.code, output], { timeout: 60_000 });
+  assert.throws(() => readFileSync(output), { code: "ENOENT" });
+});
+
+test("the programs that ship say the same from bytecode", () => {
+  const names = ["runc", "containerd-shim-runc-v2", "docker", "docker-init"];
+  const carried = names.map((name) => ({ name, code: join(layout.work, `${name}.bin`) }));
+  linkContents(
+    path("bytecode"),
+    { carried, aliases: [], form: "bytecode" },
+    carried.map(({ code }) => ({ kind: "bytecode", file: code })),
+  );
+  const says = (file: string, argv0: string, args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(file, args, { argv0, encoding: "utf8", timeout: 60_000 });
+    return { status, stdout, stderr };
+  };
+  const asked: [string, string, string[]][] = [
+    ["runc", "runc", ["--version"]],
+    ["runc", "runc", ["features"]],
+    ["runc", "runc", ["--help"]],
+    ["containerd-shim-runc-v2", "containerd-shim-runc-v2", ["-v"]],
+    ["docker", "docker", ["run", "--help"]],
+    ["docker", "docker", ["nonsense"]],
+    ["docker-init", "docker-init", ["-h"]],
+  ];
+  for (const [file, argv0, args] of asked) {
+    assert.deepEqual(says(path("bytecode"), argv0, args), says(join(layout.bin, file), argv0, args), args.join(" "));
+  }
+});

@@ -19,6 +19,8 @@ export class Birth {
   readonly fifo: number | null;
   /** Where the pseudo-terminal's master goes; null without a terminal. */
   readonly console: number | null;
+  /** Whether a helper stood between parent and child, and joined the namespaces. */
+  readonly helped: boolean;
   /** The cgroup directories, for the mount of type cgroup. */
   readonly cgroupPaths: Readonly<Record<string, string>>;
 
@@ -31,13 +33,14 @@ export class Birth {
   readonly readOnlyLater: Fd[] = [];
   #proc: Fd | null = null;
 
-  constructor(parts: Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "cgroupPaths">) {
+  constructor(parts: BirthParts) {
     this.plan = parts.plan;
     this.dialogue = parts.dialogue;
     this.tasks = parts.tasks;
     this.joins = parts.joins;
     this.fifo = parts.fifo;
     this.console = parts.console;
+    this.helped = parts.helped;
     this.cgroupPaths = parts.cgroupPaths;
   }
 
@@ -56,5 +59,7 @@ export class Birth {
     return this.plan.namespaces.get(kind) === "";
   }
 }
+
+type BirthParts = Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "helped" | "cgroupPaths">;
 
 const NOT_YET: unknown = null;

@@ -22,6 +22,7 @@ import { awaitStart, execute, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
+import { setOomScore } from "./oom.ts";
 import { closeRoot, enterRoot, openRoot } from "./root.ts";
 import { ensureTarget } from "./target.ts";
 
@@ -33,6 +34,8 @@ export function beginContainer(birth: Birth): never {
   let early = true;
   let heard = true;
   try {
+    // While its own files under /proc still belong to its user. A helper has done it for us.
+    if (birth.plan.rootless.user && !birth.helped) setOomScore(birth.plan.process, "self");
     nameSelf();
     enterNamespaces(birth);
     buildRoot(birth);
@@ -48,7 +51,10 @@ export function beginContainer(birth: Birth): never {
     awaitGo(birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
+      // A user without rights can only join what is not hidden from it, and exec works before start, too.
+      if (birth.plan.rootless.user) setDumpable(true);
       awaitStart(birth.fifo, birth.proc());
+      if (birth.plan.rootless.user) setDumpable(false);
     }
     runHooks(birth.plan.spec.hooks?.startContainer ?? [], hookState(birth, "created"));
     execute(prepared, (message) => report(birth, { message, early, heard }));
@@ -77,12 +83,15 @@ export function nameSelf(): void {
 
 function enterNamespaces(birth: Birth): void {
   const { plan } = birth;
+  // As the user who opened the files: the mapped root may be another one.
+  if (birth.tasks !== null) joinCgroups(birth);
   if (birth.isNew("user")) {
+    // Without rights the parent can write only the files of a process that is not hidden from its own user.
+    if (plan.rootless.user) setDumpable(true);
     birth.tell({ kind: "map" });
     awaitGo(birth.dialogue);
-    becomeMappedRoot();
+    becomeMappedRoot(plan.rootless.user);
   }
-  if (birth.tasks !== null) joinCgroups(birth);
   for (const [kind, namespace] of birth.joins) {
     setNamespace(namespace.number, NAMESPACES[kind].flag, plan.namespaces.get(kind));
     namespace.close();
@@ -92,7 +101,9 @@ function enterNamespaces(birth: Birth): void {
   if (birth.isNew("network")) raiseLoopback();
 }
 
-function becomeMappedRoot(): void {
+/** After a user namespace is entered. `keepGroups`: a user without rights has no say in them. */
+export function becomeMappedRoot(keepGroups: boolean): void {
+  if (!keepGroups) door().syscall(nr.SYS_setgroups, 0, null);
   door().syscall(nr.SYS_setresgid, 0, 0, 0);
   door().syscall(nr.SYS_setresuid, 0, 0, 0);
   // A change of ids makes a process dumpable by the system's setting; ours stays off.

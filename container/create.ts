@@ -7,7 +7,7 @@ import { Failure, messageOf } from "../base/errors.ts";
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
 import { trySetLimit } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
-import { EACCES, EPERM, EPIPE, errnoOf } from "../linux/errno.ts";
+import { EACCES, EPERM, EPIPE, errnoOf, must } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
 import { waitChild } from "../linux/process.ts";
@@ -156,13 +156,15 @@ function startChild({ plan, fifo, console }: CreateOptions, cgroups: groups.Cgro
   }
 }
 
-function makeFifo({ paths, namespaces, mappings }: Plan): fs.Fd {
+function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   const before = door().syscall(nr.SYS_umask, 0);
   fs.makeFifo(paths.fifo, 0o622);
   door().syscall(nr.SYS_umask, before);
   if (namespaces.has("user")) {
     const [uid, gid] = [mappings.uidMappings, mappings.gidMappings].map((maps) => hostIdOf(maps, 0)!);
-    fs.chown(paths.fifo, uid!, gid!);
+    // A user without rights cannot give it away; the mapped root is then among the others who may write to it.
+    const given = door().syscall(nr.SYS_chown, paths.fifo, uid!, gid!);
+    if (given !== -EPERM || !rootless.user) must("chown", paths.fifo, given);
   }
   return fs.open(paths.fifo, fs.O_PATH);
 }

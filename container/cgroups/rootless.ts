@@ -28,7 +28,9 @@ export function makePermitted(
       requireJoinable(hierarchy, path);
     } catch (thrown) {
       door().syscall(nr.SYS_rmdir, path);
-      const refused = refusalOf(thrown, cgroups.unified, linux);
+      // Hierarchies without controllers only group: they are never worth an error.
+      const groupsOnly = !cgroups.unified && (hierarchy.name === "" || hierarchy.name.startsWith("name="));
+      const refused = groupsOnly && isRefusal(thrown) ? null : refusalOf(thrown, cgroups.unified, linux);
       if (refused === null) continue;
       removeCgroups(paths);
       throw refused;
@@ -38,11 +40,16 @@ export function makePermitted(
   return { paths, unified: cgroups.unified && paths[""] !== undefined };
 }
 
+function isRefusal(thrown: unknown): boolean {
+  return [EACCES, EPERM, EROFS].includes(errnoOf(thrown));
+}
+
 /** Null when it is simply gone without. */
 function refusalOf(thrown: unknown, unified: boolean, linux: LinuxSpec): Failure | null {
   const prefix = "unable to apply cgroup configuration";
-  const ignorable = [EACCES, EPERM, EROFS].includes(errnoOf(thrown)) && linux.cgroupsPath === "";
-  if (!ignorable) return new Failure("permission_denied", `${prefix}: ${messageOf(thrown)}`, { cause: thrown });
+  if (!isRefusal(thrown) || linux.cgroupsPath !== "") {
+    return new Failure("permission_denied", `${prefix}: ${messageOf(thrown)}`, { cause: thrown });
+  }
   // v1 names the limit that cannot be set, later; here there is one cgroup for all of them.
   if (!unified || !asksForLimits(linux.resources)) return null;
   const rule = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";

@@ -63,11 +63,13 @@ export function deliver(delivery: Delivery): number {
   return pid;
 }
 
-/** All but the cgroup namespace, whose root is where its maker stands: the child makes it after joining. */
+/** All but the cgroup namespace, whose root is where its maker stands: the child makes it after joining. And but the
+ *  ipc namespace where its owner, root of a new user namespace, is not there yet. */
 function newFlags(plan: Plan): bigint {
   let flags = 0n;
   for (const [kind, path] of plan.namespaces) {
-    const late = kind === "cgroup" || (kind === "time" && hasOffsets(plan));
+    const unowned = kind === "ipc" && plan.namespaces.get("user") === "";
+    const late = kind === "cgroup" || unowned || (kind === "time" && hasOffsets(plan));
     if (path === "" && !late) flags |= BigInt(NAMESPACES[kind].flag);
   }
   return flags;

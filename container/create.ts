@@ -39,6 +39,8 @@ import {
   writeRecord,
 } from "./state.ts";
 
+const APPLY = "unable to apply cgroup configuration: ";
+
 export interface CreateOptions {
   plan: Plan;
   /** With it the program waits for `start`; without it the caller says go (Created.release). */
@@ -68,12 +70,12 @@ export function createContainer(options: CreateOptions): Created {
     writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
-      groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted));
+      prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));
       setDevices(cgroups, plan.linux.resources);
     };
     const late = joinsLate(plan, cgroups);
     if (plan.rootless.cgroups) settleForLess(options, cgroups);
-    else if (late) groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified));
+    else if (late) prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified)));
     else make(() => true);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const started = startChild(options, cgroups, late);

@@ -218,6 +218,7 @@ function namespaceFlags(record: ContainerRecord): number {
 
 /** The new process: it is in all namespaces already. */
 function beginExec({ options, plan, dialogue }: Help): never {
+  const { record } = options.container;
   const report = (message: string) => say(dialogue, { kind: "failed", message, early: false });
   let proc: fs.Fd | null = null;
   const ownProc = () => {
@@ -227,7 +228,7 @@ function beginExec({ options, plan, dialogue }: Help): never {
   try {
     nameSelf();
     newSession();
-    if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${options.container.record.id}`);
+    if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${record.id}`, record.config.uid_mappings !== null);
     if (options.console !== null) {
       using root = fs.open("/", fs.O_PATH | fs.O_DIRECTORY);
       setUpConsole(plan, { root: root.number, devpts: null, socket: options.console, mountConsole: false });

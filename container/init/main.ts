@@ -8,7 +8,7 @@ import { messageOf } from "../../base/errors.ts";
 import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
 import * as fs from "../../linux/fd.ts";
-import { NAMESPACES, setNamespace } from "../../linux/namespace.ts";
+import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
 import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
@@ -91,13 +91,15 @@ function enterNamespaces(birth: Birth): void {
     birth.tell({ kind: "map" });
     awaitGo(birth.dialogue);
     becomeMappedRoot(plan.rootless.user);
+    // Its message queues belong to who makes it.
+    if (birth.isNew("ipc")) unshare(NAMESPACES.ipc.flag);
   }
   for (const [kind, namespace] of birth.joins) {
     setNamespace(namespace.number, NAMESPACES[kind].flag, plan.namespaces.get(kind));
     namespace.close();
   }
   newSession();
-  if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`);
+  if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`, plan.namespaces.has("user"));
   if (birth.isNew("network")) raiseLoopback();
 }
 

@@ -5,19 +5,22 @@
 //     helper:   parent ──clone3──▶ helper ──setns(joined)──clone3(CLONE_PARENT, new namespaces)──▶ child
 //
 // The helper is needed when the joined ones are a user or pid namespace, or when a new user namespace goes with any
-// joined one (from inside it the right to join is gone). It ends at once; CLONE_PARENT makes the child the parent's.
+// joined one (from inside it the right to join is gone); also by a user without rights for clocks of another time,
+// which only a process inside the new user namespace may set. It ends at once; CLONE_PARENT makes the child the
+// parent's.
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
-import { ENOENT, errnoOf, errnoSentence } from "../linux/errno.ts";
+import { ENOENT, EPERM, errnoOf, errnoSentence } from "../linux/errno.ts";
 import { type Fd, O_RDONLY, O_WRONLY, open, writeAll } from "../linux/fd.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace, unshare } from "../linux/namespace.ts";
 import { CLONE_PARENT, clone, exit, waitChild } from "../linux/process.ts";
-import { nameSelf } from "./init/main.ts";
+import { becomeMappedRoot, nameSelf } from "./init/main.ts";
+import { setOomScore } from "./init/oom.ts";
 import { awaitGo, type ChildMessage, hear, say } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 
-/** Joining order: a user namespace first gives the right to join the others; pid last changes only later children. */
+/** pid last: it changes only later children. The user namespace's turn is joinAll's matter. */
 const JOIN_ORDER: readonly NamespaceKind[] = ["user", "ipc", "uts", "network", "mount", "cgroup", "time", "pid"];
 
 /** The namespaces to join, opened while the host's paths are still seen. */
@@ -42,16 +45,17 @@ export interface Delivery {
   /** A cgroup v2 directory to be born in. */
   cgroup: number | null;
   dialogue: { parent: Fd; child: Fd };
-  /** What the child does; never returns. `joined`: a helper has joined the namespaces already. */
-  begin(joined: boolean): never;
+  /** What the child does; never returns. `helped`: a helper has joined the namespaces already. */
+  begin(helped: boolean): never;
 }
 
 /** The child's pid. */
 export function deliver(delivery: Delivery): number {
   const { plan, joins } = delivery;
   const userIsNew = plan.namespaces.get("user") === "";
-  const helper = joins.has("user") || joins.has("pid") || (userIsNew && joins.size > 0);
-  setTimeOffsets(plan);
+  const inside = setsTimeInside(plan);
+  const helper = joins.has("user") || joins.has("pid") || (userIsNew && joins.size > 0) || inside;
+  if (!inside) setTimeOffsets(plan);
   const flags = newFlags(plan);
   if (helper) return deliverByHelper(delivery, flags);
   const { pid } = clone({ flags, cgroup: delivery.cgroup, pidfd: false });
@@ -59,11 +63,13 @@ export function deliver(delivery: Delivery): number {
   return pid;
 }
 
-/** All but the cgroup namespace, whose root is where its maker stands: the child makes it after joining. */
+/** All but the cgroup namespace, whose root is where its maker stands: the child makes it after joining. And but the
+ *  ipc namespace where its owner, root of a new user namespace, is not there yet. */
 function newFlags(plan: Plan): bigint {
   let flags = 0n;
   for (const [kind, path] of plan.namespaces) {
-    const late = kind === "cgroup" || (kind === "time" && hasOffsets(plan));
+    const unowned = kind === "ipc" && plan.namespaces.get("user") === "";
+    const late = kind === "cgroup" || unowned || (kind === "time" && hasOffsets(plan));
     if (path === "" && !late) flags |= BigInt(NAMESPACES[kind].flag);
   }
   return flags;
@@ -71,6 +77,10 @@ function newFlags(plan: Plan): bigint {
 
 function hasOffsets(plan: Plan): boolean {
   return Object.keys(plan.linux.timeOffsets).length > 0;
+}
+
+function setsTimeInside(plan: Plan): boolean {
+  return plan.rootless.user && plan.namespaces.get("user") === "" && hasOffsets(plan);
 }
 
 /** Offsets can be written only while a time namespace has no process, so the parent makes it for its next child. */
@@ -82,13 +92,36 @@ function setTimeOffsets(plan: Plan): void {
   writeAll(file.number, door().encode(lines.join("")));
 }
 
-function deliverByHelper({ joins, dialogue, cgroup, begin }: Delivery, flags: bigint): number {
-  const helper = clone({ flags: 0n, cgroup, pidfd: false });
+/** With the rights held here, then with those that a user namespace gives: the others may belong to either. */
+function joinAll(joins: Delivery["joins"], keepGroups: boolean): void {
+  const join = (kind: NamespaceKind, namespace: Fd) => setNamespace(namespace.number, NAMESPACES[kind].flag, kind);
+  const user = joins.get("user");
+  const later: [NamespaceKind, Fd][] = [];
+  for (const [kind, namespace] of joins) {
+    if (kind === "user") continue;
+    try {
+      join(kind, namespace);
+    } catch (thrown) {
+      if (user === undefined || errnoOf(thrown) !== EPERM) throw thrown;
+      later.push([kind, namespace]);
+    }
+  }
+  if (user === undefined) return;
+  join("user", user);
+  becomeMappedRoot(keepGroups);
+  for (const [kind, namespace] of later) join(kind, namespace);
+}
+
+function deliverByHelper({ plan, joins, dialogue, cgroup, begin }: Delivery, flags: bigint): number {
+  const inside = setsTimeInside(plan) ? BigInt(NAMESPACES.user.flag) : 0n;
+  const helper = clone({ flags: inside, cgroup, pidfd: false });
   if (helper.pid === 0) {
     try {
+      if (plan.rootless.user) setOomScore(plan.process, "self");
+      if (inside !== 0n) setTimeOffsets(plan);
       nameSelf();
-      for (const [kind, namespace] of joins) setNamespace(namespace.number, NAMESPACES[kind].flag, kind);
-      const { pid } = clone({ flags: flags | BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
+      joinAll(joins, plan.rootless.user);
+      const { pid } = clone({ flags: (flags & ~inside) | BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
       if (pid === 0) {
         // It may speak only after the parent has heard of it.
         awaitGo(dialogue.child.number);

@@ -7,9 +7,8 @@ import { Failure, messageOf } from "../base/errors.ts";
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
 import { trySetLimit } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
-import { EACCES, EPIPE, errnoOf } from "../linux/errno.ts";
+import { EACCES, EPERM, EPIPE, errnoOf, must } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
-import { writeMappings } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";
 import { waitChild } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
@@ -18,16 +17,20 @@ import { isFrozen } from "./cgroups/freezer.ts";
 import type { Hierarchy } from "./cgroups/hierarchies.ts";
 import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
+import { makePermitted } from "./cgroups/rootless.ts";
 import { runHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
 import { limitFailure } from "./init/execute.ts";
-import { toMapping } from "./init/idmap.ts";
 import { beginContainer } from "./init/main.ts";
+import { sourceOf } from "./init/mounts.ts";
+import { setOomScore } from "./init/oom.ts";
 import { claim, writeCreating } from "./layout.ts";
+import { hostIdOf, mapIds } from "./mappings.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 import { removeDirectoryOf } from "./remove.ts";
 import { giveFilter } from "./seccomp.ts";
+import { giveSource } from "./sources.ts";
 import {
   type ContainerRecord,
   keptMappings,
@@ -36,6 +39,8 @@ import {
   processLife,
   writeRecord,
 } from "./state.ts";
+
+const APPLY = "unable to apply cgroup configuration: ";
 
 export interface CreateOptions {
   plan: Plan;
@@ -70,13 +75,14 @@ export function createContainer(options: CreateOptions): Created {
       throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
     }
     writeCreating(plan.paths, placed.cgroups.paths);
-    cgroups = placed.cgroups;
+    cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
-      groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted));
+      prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));
       setDevices(cgroups, plan.linux.resources);
     };
     const late = joinsLate(plan, cgroups);
-    if (late) groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified));
+    if (plan.rootless.cgroups) settleForLess(options, cgroups);
+    else if (late) prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified)));
     else make(() => true);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const started = startChild(options, cgroups, late);
@@ -92,15 +98,30 @@ export function createContainer(options: CreateOptions): Created {
   }
 }
 
+/** Rules for devices are not expected to work without rights, and then the user namespace stands in for them. */
+function settleForLess({ plan, warn }: CreateOptions, cgroups: groups.Cgroups): void {
+  try {
+    setDevices(cgroups, plan.linux.resources);
+  } catch (thrown) {
+    if (![EACCES, EPERM].includes(errnoOf(thrown))) throw thrown;
+  }
+  if (Object.keys(cgroups.paths).length === 0 && plan.namespaces.get("pid") !== "") {
+    warn(
+      "Creating a rootless container with no cgroup and no private pid namespace. Such configuration is strongly " +
+        "discouraged (as it is impossible to properly kill all container's processes)",
+    );
+  }
+}
+
 function isUnified({ name }: Hierarchy): boolean {
   return name === "";
 }
 
 /** Cgroup v1 directories can be made while the child mounts. Not when it could not open them (a user namespace), or
  *  when a helper or a joined namespace comes between. */
-function joinsLate({ namespaces }: Plan, cgroups: groups.Cgroups): boolean {
+function joinsLate({ namespaces, rootless }: Plan, cgroups: groups.Cgroups): boolean {
   const joins = [...namespaces].some(([kind, path]) => path !== "" && kind !== "network");
-  return !cgroups.unified && !namespaces.has("user") && !joins;
+  return !cgroups.unified && !namespaces.has("user") && !joins && !rootless.cgroups;
 }
 
 /** A child that is gone already has said why; that is heard next. */
@@ -130,19 +151,15 @@ function startChild({ plan, fifo, console, debug }: CreateOptions, cgroups: grou
       joins,
       cgroup: birthplace?.number ?? null,
       dialogue: { parent: dialogue.parent, child },
-      begin(joined) {
+      begin(helped) {
         // Nothing of the host's tree stays open in the child.
         dialogue.parent.close();
         birthplace?.close();
         const parts = {
-          plan,
-          tasks,
-          console,
-          cgroupPaths: cgroups.paths,
-          dialogue: child.number,
-          wantsDebug: debug !== null,
+          ...{ plan, tasks, console, helped, cgroupPaths: cgroups.paths },
+          ...{ dialogue: child.number, wantsDebug: debug !== null },
         };
-        beginContainer(new Birth({ ...parts, joins: joined ? new Map() : joins, fifo: waiting?.number ?? null }));
+        beginContainer(new Birth({ ...parts, joins: helped ? new Map() : joins, fifo: waiting?.number ?? null }));
       },
     });
     return { pid, dialogue: dialogue.parent };
@@ -151,14 +168,16 @@ function startChild({ plan, fifo, console, debug }: CreateOptions, cgroups: grou
   }
 }
 
-function makeFifo({ paths, linux }: Plan): fs.Fd {
+function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   const before = door().syscall(nr.SYS_umask, 0);
   fs.makeFifo(paths.fifo, 0o622);
   door().syscall(nr.SYS_umask, before);
-  const [uid, gid] = [linux.uidMappings, linux.gidMappings].map(
-    (maps) => maps.find((map) => map.containerID === 0)?.hostID ?? 0,
-  );
-  if (uid !== 0 || gid !== 0) fs.chown(paths.fifo, uid!, gid!);
+  if (namespaces.has("user")) {
+    const [uid, gid] = [mappings.uidMappings, mappings.gidMappings].map((maps) => hostIdOf(maps, 0)!);
+    // A user without rights cannot give it away; the mapped root is then among the others who may write to it.
+    const given = door().syscall(nr.SYS_chown, paths.fifo, uid!, gid!);
+    if (given !== -EPERM || !rootless.user) must("chown", paths.fifo, given);
+  }
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
@@ -170,7 +189,7 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     if (record !== null) return;
     const prefix = "error during container init: error setting cgroup config for procHooks process: ";
     prefixed(prefix, () => setLimits(cgroups, plan.linux.resources));
-    setOomScore(plan, pid);
+    if (!plan.rootless.user) setOomScore(plan.process, pid);
     record = recordOf(plan, { pid, cgroups });
     writeRecord(plan.paths, record);
   };
@@ -183,11 +202,11 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     if (message.kind === "warning") options.warn(message.message);
     if (message.kind === "debug") options.debug?.(message.message);
     if (message.kind === "map") {
-      writeMappings(pid, "uid", plan.linux.uidMappings.map(toMapping));
-      writeMappings(pid, "gid", plan.linux.gidMappings.map(toMapping));
+      mapIds(pid, plan.mappings, plan.rootless.user ? plan.rootless.searchPath : null);
       say(dialogue.number, { kind: "go" });
       settle();
     }
+    if (message.kind === "source") answerSource(plan, { pid, dialogue: dialogue.number }, message.mount);
     if (message.kind === "hooks") {
       settle();
       const { hooks } = plan.spec;
@@ -210,6 +229,11 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     release: () => say(dialogue.number, { kind: "go" }),
     outcome: () => outcomeOf(dialogue),
   };
+}
+
+function answerSource(plan: Plan, target: { pid: number; dialogue: number }, index: number): void {
+  const mount = plan.mounts[index]!;
+  giveSource(target, mount, sourceOf(plan, mount));
 }
 
 function prefixed(prefix: string, work: () => void): void {
@@ -244,25 +268,13 @@ function outcomeOf(dialogue: fs.Fd): string | null {
   return message?.kind === "failed" ? message.message : null;
 }
 
-/** Written by the parent: lowering it takes a right that a container's user namespace does not give. */
-function setOomScore(plan: Plan, pid: number): void {
-  const score = plan.process.spec.oomScoreAdj;
-  if (score === null) return;
-  try {
-    fs.writeFile(`/proc/${pid}/oom_score_adj`, String(score));
-  } catch (thrown) {
-    if (errnoOf(thrown) !== EACCES) throw thrown;
-    const why = "lowering it takes CAP_SYS_RESOURCE, which this runtime does not have";
-    throw new Failure("permission_denied", `write ${score} to oom_score_adj: permission denied (${why})`);
-  }
-}
-
 export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
 function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
-  const { linux, spec, filter } = plan;
+  const { linux, mappings, namespaces, rootless, spec, filter } = plan;
+  const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
   return {
     id: plan.id,
@@ -271,17 +283,19 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
     created: formatTime(wallNanoseconds()),
     config: {
       rootfs: plan.rootfs,
-      namespaces: [...plan.namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
-      cgroups: { name: plan.id, path: linux.cgroupsPath, freezer: "", Systemd: false, Rootless: false },
-      uid_mappings: keptMappings(linux.uidMappings),
-      gid_mappings: keptMappings(linux.gidMappings),
+      namespaces: [...namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
+      cgroups: { name: plan.id, path: linux.cgroupsPath, freezer: "", Systemd: false, Rootless: rootless.cgroups },
+      rootless_euid: rootless.user,
+      rootless_cgroups: rootless.cgroups,
+      uid_mappings: users ? keptMappings(mappings.uidMappings) : null,
+      gid_mappings: users ? keptMappings(mappings.gidMappings) : null,
       version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       seccomp_flags: filter === null ? null : filter.flags,
     },
-    rootless: false,
+    rootless: rootless.user && rootless.cgroups,
     cgroup_paths: cgroups.paths,
     namespace_paths: namespacePaths(pid),
     external_descriptors: [],

@@ -8,7 +8,7 @@
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { joinSessionKeyring, setUmask, trySetLimit } from "../linux/credential.ts";
-import { EBUSY, errnoOf } from "../linux/errno.ts";
+import { EACCES, EBUSY, ENOENT, EPERM, EROFS, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { openOwnProc } from "../linux/mount.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace } from "../linux/namespace.ts";
@@ -18,11 +18,13 @@ import { cgroupsOf, findHierarchies } from "./cgroups/hierarchies.ts";
 import * as groups from "./cgroups/manager.ts";
 import { setUpConsole } from "./init/console.ts";
 import { execute, limitFailure, prepare } from "./init/execute.ts";
-import { nameSelf } from "./init/main.ts";
+import { becomeMappedRoot, nameSelf } from "./init/main.ts";
+import { setOomScore } from "./init/oom.ts";
 import { awaitGo, type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
 import { readLinked } from "./seccomp.ts";
 import type { ProcessSpec } from "./spec/schema.ts";
+import { checkGroups } from "./spec/users.ts";
 import { type Container, type ContainerRecord, isAlive, namespaceName, statusOf } from "./state.ts";
 
 const DEFAULT_UMASK = 0o022;
@@ -67,10 +69,12 @@ export function execInContainer(options: ExecOptions): Executed {
 function planOf({ container, process, extraDescriptors, extraEnvironment, warn }: ExecOptions): ProcessPlan {
   const { record, paths } = container;
   const { seccomp_flags: flags, no_new_keyring: noNewKeyring, uid_mappings: mappings } = record.config;
+  checkGroups(record.config.rootless_euid === true, process.user.additionalGids);
   const warnings: string[] = [];
   const plan = planProcess(process, {
     filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags },
     limitsByParent: mappings !== null,
+    keepsGroups: record.config.rootless_euid === true,
     ...{ noNewKeyring, extraDescriptors, extraEnvironment, warnings },
   });
   for (const warning of warnings) warn(warning);
@@ -90,7 +94,7 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   using child = dialogue.child;
   using init = openInit(container);
   const cgroups = cgroupsFor(container.record, options.subgroups);
-  const tasks = groups.openTasks(cgroups);
+  const tasks = openAllowedTasks(container.record, cgroups);
   let birthplace = groups.openBirthplace(cgroups);
   let helper: { pid: number };
   try {
@@ -147,12 +151,31 @@ function openInit({ record }: Container): fs.Fd {
 function cgroupsFor(record: ContainerRecord, subgroups: ExecOptions["subgroups"]): groups.Cgroups {
   const unified = Object.keys(record.cgroup_paths).every((name) => name === "");
   const paths: Record<string, string> = {};
+  for (const name of subgroups?.keys() ?? []) {
+    if (name !== "" && record.cgroup_paths[name] === undefined) {
+      throw new Failure("invalid_argument", `unknown controller ${name} in SubCgroupPaths`);
+    }
+  }
   for (const [name, path] of Object.entries(record.cgroup_paths)) {
     const below = subgroups?.get(name) ?? subgroups?.get("") ?? "";
     if (below.split("/").includes("..")) throw new Failure("invalid_argument", `bad sub cgroup path: ${below}`);
     paths[name] = `${path}/${below}`.replace(/\/+$/, "");
   }
   return { paths, unified: unified && Object.keys(paths).length > 0 };
+}
+
+/** A runtime that may lack rights over cgroups leaves out what it is refused. */
+function openAllowedTasks({ config }: ContainerRecord, cgroups: groups.Cgroups): fs.Fd[] {
+  if (config.rootless_cgroups !== true) return groups.openTasks(cgroups);
+  const files: fs.Fd[] = [];
+  for (const [name, path] of Object.entries(cgroups.paths)) {
+    try {
+      files.push(...groups.openTasks({ paths: { [name]: path }, unified: false }));
+    } catch (thrown) {
+      if (![EACCES, EPERM, EROFS, ENOENT].includes(errnoOf(thrown))) throw thrown;
+    }
+  }
+  return files;
 }
 
 interface Help {
@@ -164,12 +187,15 @@ interface Help {
 }
 
 function helpIn(help: Help): never {
-  const { options, init, tasks, dialogue } = help;
+  const { options, plan, init, tasks, dialogue } = help;
+  const { record } = options.container;
   try {
+    setOomScore(plan, "self");
     nameSelf();
     groups.joinTasks(tasks);
-    setNamespace(init.number, namespaceFlags(options.container.record), "the container's namespaces");
+    setNamespace(init.number, namespaceFlags(record), "the container's namespaces");
     init.close();
+    if (record.config.uid_mappings !== null) becomeMappedRoot(plan.keepsGroups);
     const { pid } = clone({ flags: BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
     if (pid === 0) beginExec(help);
     say(dialogue, { kind: "born", pid });
@@ -192,6 +218,7 @@ function namespaceFlags(record: ContainerRecord): number {
 
 /** The new process: it is in all namespaces already. */
 function beginExec({ options, plan, dialogue }: Help): never {
+  const { record } = options.container;
   const report = (message: string) => say(dialogue, { kind: "failed", message, early: false });
   let proc: fs.Fd | null = null;
   const ownProc = () => {
@@ -201,7 +228,7 @@ function beginExec({ options, plan, dialogue }: Help): never {
   try {
     nameSelf();
     newSession();
-    if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${options.container.record.id}`);
+    if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${record.id}`, record.config.uid_mappings !== null);
     if (options.console !== null) {
       using root = fs.open("/", fs.O_PATH | fs.O_DIRECTORY);
       setUpConsole(plan, { root: root.number, devpts: null, socket: options.console, mountConsole: false });
@@ -229,8 +256,6 @@ function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, warn: (mess
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);
   }
-  const score = plan.spec.oomScoreAdj;
-  if (score !== null) fs.writeFile(`/proc/${pid}/oom_score_adj`, String(score));
   return {
     pid,
     release: () => say(dialogue.number, { kind: "go" }),

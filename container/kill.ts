@@ -3,18 +3,33 @@
 import { Failure } from "../base/errors.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { thaw } from "./cgroups/freezer.ts";
-import { allProcesses } from "./cgroups/manager.ts";
+import { allProcesses, mainPath } from "./cgroups/manager.ts";
 import { hasOwnPids } from "./remove.ts";
 import { type Container, isAlive, statusOf } from "./state.ts";
 
-export function signalContainer(container: Container, signal: number, all: boolean): void {
+/** Of a rootless container: only its first process is known then. */
+const NO_CGROUP = "cgroups not configured for container";
+
+export interface SignalOptions {
+  signal: number;
+  /** To every process of the container. */
+  all: boolean;
+  warn(message: string): void;
+}
+
+export function signalContainer(container: Container, { signal, all, warn }: SignalOptions): void {
   const { record } = container;
   // In a shared pid namespace the end of the first process leaves the others behind, so SIGKILL means all of them.
   if (all || (signal === SIGKILL && !hasOwnPids(record.config.namespaces))) {
+    const unknown = mainPath(record.cgroup_paths) === null;
+    if (unknown && all) throw new Failure("failed_precondition", NO_CGROUP);
     const pids = allProcesses(record.cgroup_paths);
-    if (!all && pids.length === 0) throw new Failure("failed_precondition", "container not running");
+    if (!unknown && !all && pids.length === 0) throw new Failure("failed_precondition", "container not running");
     for (const pid of pids) kill(pid, signal);
-    return;
+    if (!unknown) return;
+    warn(
+      `failed to kill all processes, possibly due to lack of cgroup (Hint: enable cgroup v2 delegation): ${NO_CGROUP}`,
+    );
   }
   if (!isAlive(record) || !kill(record.init_process_pid, signal)) {
     throw new Failure("failed_precondition", "container not running");

@@ -9,6 +9,8 @@
 //       │        (makes cgroups)        │   (mounts)
 //       │ ── go ──────────────────────▶ │   the cgroups are made: join them; not when that came before the clone
 //       │        (sets limits, record)  │
+//       │ ◀────────── source ────────── │   only in a user namespace: a mount's source that it cannot open (sources.ts)
+//       │ ── descriptor ──────────────▶ │
 //       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks: run them now
 //       │ ── go ──────────────────────▶ │
 //       │ ◀────────── ready ─────────── │   all but the last steps are done; the limits may be lowered
@@ -34,6 +36,8 @@ const MESSAGE_LIMIT = 8 << 10;
 export type ChildMessage =
   | { kind: "map" }
   | { kind: "hooks" }
+  /** Its number in config.json; the answer is a descriptor, or text that says why there is none. */
+  | { kind: "source"; mount: number }
   | { kind: "ready" }
   /** From the helper between parent and child that joins namespaces: the child's pid as the parent sees it. */
   | { kind: "born"; pid: number }

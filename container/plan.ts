@@ -8,10 +8,13 @@ import { type ResourceLimit, RLIMIT_NAMES } from "../linux/credential.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { readText } from "../linux/fd.ts";
 import type { Paths } from "./layout.ts";
+import type { Mappings } from "./mappings.ts";
+import type { Rootless } from "./rootless.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
 import { type MountPlan, planMount } from "./spec/mounts.ts";
 import { type LinuxSpec, type ProcessSpec, readSpec, type Spec } from "./spec/schema.ts";
+import { checkGroups, checkRootless, planIdmaps, planUsers } from "./spec/users.ts";
 
 export interface CapabilityPlan {
   bounding: bigint;
@@ -29,6 +32,8 @@ export interface ProcessPlan {
   /** In a new user namespace the right to raise limits is the parent's alone. */
   limitsByParent: boolean;
   filter: Pick<Filter, "program" | "flags"> | null;
+  /** A user without rights keeps the groups it has: it may not change them. */
+  keepsGroups: boolean;
   noNewKeyring: boolean;
   /** Descriptors from 3 on that go to the program. */
   extraDescriptors: number;
@@ -44,6 +49,9 @@ export interface Plan {
   spec: Spec;
   linux: LinuxSpec;
   namespaces: NamespacePlan;
+  /** Of its user namespace; not used without one. */
+  mappings: Mappings;
+  rootless: Rootless;
   mounts: MountPlan[];
   process: ProcessPlan;
   filter: Filter | null;
@@ -57,6 +65,7 @@ export interface PlanOptions {
   /** Absolute. */
   bundle: string;
   paths: Paths;
+  rootless: Rootless;
   noPivot: boolean;
   noNewKeyring: boolean;
   /** Descriptors after the standard ones that the program gets: LISTEN_FDS and --preserve-fds together. */
@@ -92,17 +101,23 @@ export function planContainer(options: PlanOptions): Plan {
   const rootfs = checkRoot(spec, options.bundle);
   const namespaces = planNamespaces(linux);
   checkSpec(spec, linux, namespaces);
+  const mappings = planUsers(linux, namespaces, (message) => warnings.push(message));
   const mounts = spec.mounts.map(planMount);
+  planIdmaps(mounts, namespaces, mappings);
+  const { rootless } = options;
+  if (rootless.user) checkRootless(namespaces, mounts, mappings);
+  checkGroups(rootless.user, process.user.additionalGids);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
     ...{ id: options.id, bundle: options.bundle, paths: options.paths, noPivot: options.noPivot },
-    ...{ rootfs, spec, linux, namespaces, mounts, filter, warnings },
+    ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, warnings },
     // Its affinity is for processes that exec adds.
     process: planProcess(
       { ...process, execCPUAffinity: null },
       {
         filter,
         limitsByParent: namespaces.has("user"),
+        keepsGroups: rootless.user,
         noNewKeyring: options.noNewKeyring,
         extraDescriptors: options.extraDescriptors,
         extraEnvironment: options.extraEnvironment,
@@ -113,7 +128,10 @@ export function planContainer(options: PlanOptions): Plan {
 }
 
 export interface ProcessOptions
-  extends Pick<ProcessPlan, "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent"> {
+  extends Pick<
+    ProcessPlan,
+    "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent" | "keepsGroups"
+  > {
   filter: ProcessPlan["filter"];
   warnings: string[];
 }

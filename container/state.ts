@@ -27,6 +27,8 @@ export interface KeptConfig {
   namespaces: { type: string; path: string }[];
   /** `freezer` only makes the original see a set of resources, without which it reads no record. */
   cgroups: { name: string; path: string; freezer: string; Systemd: boolean; Rootless: boolean };
+  rootless_euid: boolean;
+  rootless_cgroups: boolean;
   uid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   gid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   no_new_keyring: boolean;

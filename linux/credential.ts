@@ -10,6 +10,8 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
 const KEYCTL_SETPERM = 5;
 const KEYCTL_DESCRIBE = 6;
+const KEY_USR_SEARCH = 0x00080000;
+const KEY_OTH_SEARCH = 0x00000008;
 
 export function setGroups(groups: readonly number[]): void {
   const words = new Uint32Array(Math.max(groups.length, 1));
@@ -42,8 +44,9 @@ export function setPersonality(persona: number): void {
   must("personality", "", door().syscall(nr.SYS_personality, persona));
 }
 
-/** A session keyring of that name, which the container's user may search; on a kernel without keyrings nothing. */
-export function joinSessionKeyring(name: string): void {
+/** A session keyring of that name, which its user may search; on a kernel without keyrings nothing. `others`: anybody
+ *  may, because in a user namespace the later user is another one. */
+export function joinSessionKeyring(name: string, others: boolean): void {
   const keyring = door().syscall(nr.SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name, 0, 0, 0);
   if (keyring === -ENOSYS || keyring === -EPERM) return;
   must("keyctl", "join session keyring", keyring);
@@ -58,8 +61,8 @@ export function joinSessionKeyring(name: string): void {
     16,
   );
   if (Number.isNaN(permissions)) return;
-  const USER_SEARCH = 0x00080000;
-  must("keyctl", "setperm", door().syscall(nr.SYS_keyctl, KEYCTL_SETPERM, keyring, permissions | USER_SEARCH, 0, 0));
+  const wanted = permissions | (others ? KEY_OTH_SEARCH : KEY_USR_SEARCH);
+  must("keyctl", "setperm", door().syscall(nr.SYS_keyctl, KEYCTL_SETPERM, keyring, wanted, 0, 0));
 }
 
 /** Names of include/uapi/asm-generic/resource.h; the index is the number. */

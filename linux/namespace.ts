@@ -2,7 +2,7 @@
 
 import { door } from "./door.ts";
 import { must } from "./errno.ts";
-import { writeFile } from "./fd.ts";
+import { readText, stat } from "./fd.ts";
 import * as nr from "./numbers.ts";
 
 export type NamespaceKind = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
@@ -28,14 +28,13 @@ export function setNamespace(fd: number, flags: number, subject = ""): void {
   must("setns", subject, door().syscall(nr.SYS_setns, fd, flags));
 }
 
-export interface IdMapping {
-  containerId: number;
-  hostId: number;
-  size: number;
-}
+/** PROC_USER_INIT_INO of include/linux/proc_ns.h: the first user namespace's number, the same on every machine. */
+const FIRST_USER_NAMESPACE = 0xeffffffdn;
+const ALL_IDS = 0xffffffff;
 
-/** Writes a child's mappings; the caller is privileged in the parent namespace. */
-export function writeMappings(pid: number, which: "uid" | "gid", mappings: readonly IdMapping[]): void {
-  const lines = mappings.map((map) => `${map.containerId} ${map.hostId} ${map.size}\n`);
-  writeFile(`/proc/${pid}/${which}_map`, lines.join(""));
+/** Whether root here is not the machine's root. A namespace that maps all ids to themselves counts as the first one. */
+export function runsInUserNamespace(): boolean {
+  if (stat("/proc/self/ns/user")?.inode === FIRST_USER_NAMESPACE) return false;
+  const [inside, outside, size] = readText("/proc/self/uid_map").trim().split(/\s+/).map(Number);
+  return !(inside === 0 && outside === 0 && size === ALL_IDS);
 }

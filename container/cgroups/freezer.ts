@@ -25,7 +25,8 @@ export function isFrozen(paths: CgroupPaths): boolean {
 
 export function freeze(paths: CgroupPaths): void {
   const where = place(paths);
-  if (where === null) throw new Failure("failed_precondition", "no cgroup with a freezer");
+  if (where === null)
+    throw new Failure("failed_precondition", "cannot toggle freezer: cgroups not configured for container");
   for (let attempt = 0; attempt < FREEZE_ATTEMPTS; attempt++) {
     if (attempt % THAW_EACH === 0 && attempt > 0) writeControl(where.file, where.thawed);
     writeControl(where.file, where.frozen);

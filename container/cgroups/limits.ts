@@ -59,7 +59,10 @@ export function directoryOf(cgroups: Cgroups, controller: string): string | null
 function put(cgroups: Cgroups, controller: string, file: string, value: string | number | bigint): void {
   const directory = directoryOf(cgroups, controller);
   if (directory === null) {
-    throw new Failure("failed_precondition", `cannot set ${file}: the cgroup controller ${controller} is not mounted`);
+    throw new Failure(
+      "failed_precondition",
+      `cannot set ${controller} limit: container could not join or create cgroup`,
+    );
   }
   const result = tryWrite(`${directory}/${file}`, String(value));
   if (result >= 0) return;

@@ -21,6 +21,8 @@ export class Birth {
   readonly console: number | null;
   /** Whether the parent wants to hear of each stage. */
   readonly wantsDebug: boolean;
+  /** Whether a helper stood between parent and child, and joined the namespaces. */
+  readonly helped: boolean;
   /** The cgroup directories, for the mount of type cgroup. */
   readonly cgroupPaths: Readonly<Record<string, string>>;
 
@@ -33,9 +35,7 @@ export class Birth {
   readonly readOnlyLater: Fd[] = [];
   #proc: Fd | null = null;
 
-  constructor(
-    parts: Pick<Birth, "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "wantsDebug" | "cgroupPaths">,
-  ) {
+  constructor(parts: BirthParts) {
     this.plan = parts.plan;
     this.dialogue = parts.dialogue;
     this.tasks = parts.tasks;
@@ -43,6 +43,7 @@ export class Birth {
     this.fifo = parts.fifo;
     this.console = parts.console;
     this.wantsDebug = parts.wantsDebug;
+    this.helped = parts.helped;
     this.cgroupPaths = parts.cgroupPaths;
   }
 
@@ -66,5 +67,10 @@ export class Birth {
     return this.plan.namespaces.get(kind) === "";
   }
 }
+
+type BirthParts = Pick<
+  Birth,
+  "plan" | "dialogue" | "tasks" | "joins" | "fifo" | "console" | "wantsDebug" | "helped" | "cgroupPaths"
+>;
 
 const NOT_YET: unknown = null;

@@ -3,7 +3,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { must } from "../../linux/errno.ts";
+import { EINVAL, EPERM, must } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import {
   attach,
@@ -45,8 +45,9 @@ export function setUpConsole(process: ProcessPlan, place: ConsolePlace): void {
   using peer = new fs.Fd(must("ioctl", "TIOCGPTPEER", door().syscall(nr.SYS_ioctl, ptmx.number, TIOCGPTPEER, flags)));
   const size = process.spec.consoleSize;
   if (size !== null) setWindowSize(ptmx.number, { columns: size.width, rows: size.height });
-  const { uid } = process.spec.user;
-  must("fchown", "console", door().syscall(nr.SYS_fchown, peer.number, uid, 0xffffffff));
+  // A terminal of an id that is not mapped stays the mapped root's.
+  const owned = door().syscall(nr.SYS_fchown, peer.number, process.spec.user.uid, 0xffffffff);
+  if (owned !== -EPERM && owned !== -EINVAL) must("fchown", "console", owned);
   if (place.mountConsole) {
     using target = ensureTarget(place.root, "/dev/console", "file");
     if (filesystemType(target.number) === PROC_SUPER_MAGIC) {

@@ -5,10 +5,14 @@ import { Failure } from "../../base/errors.ts";
 import * as caps from "../../linux/capability.ts";
 import { CAPABILITY_NAMES } from "../../linux/capability-names.ts";
 import * as who from "../../linux/credential.ts";
-import { EACCES, EPERM, errnoOf, errnoSentence } from "../../linux/errno.ts";
-import { changeDirectory, workingDirectory } from "../../linux/fd.ts";
+import { door } from "../../linux/door.ts";
+import { EACCES, EINVAL, EPERM, EROFS, errnoOf, errnoSentence, must } from "../../linux/errno.ts";
+import { changeDirectory, readTextIfThere, S_IFIFO, S_IFMT, statFd, workingDirectory } from "../../linux/fd.ts";
+import * as nr from "../../linux/numbers.ts";
 import type { CapabilityPlan, ProcessPlan } from "../plan.ts";
 
+/** (gid_t) -1: no change. */
+const NOBODY_ELSE = 0xffffffff;
 const SYS_ADMIN = 1n << BigInt(caps.CAP_SYS_ADMIN);
 
 /** The sets the program will have, and whether CAP_SYS_ADMIN is still held beyond them to load the filter. */
@@ -23,9 +27,10 @@ export function becomeUser(process: ProcessPlan, warn: (message: string) => void
   caps.limitBoundingSet(final.bounding);
   who.keepCapabilities(true);
   const entered = enterDirectory(process.spec.cwd);
-  setGroups(additionalGids);
-  who.setGroup(gid);
-  who.setUser(uid);
+  ownPipes(uid);
+  if (!process.keepsGroups) setGroups(additionalGids);
+  unmapped(`cannot setgid to unmapped gid ${gid} in user namespace`, () => who.setGroup(gid));
+  unmapped(`cannot setuid to unmapped uid ${uid} in user namespace`, () => who.setUser(uid));
   if (!entered && !enterDirectory(process.spec.cwd)) throw chdirFailure(process.spec.cwd, errnoSentence(EACCES));
   // The kernel shows a directory outside of the root this way; a descriptor leaked by the runtime could lead there.
   if (!workingDirectory().startsWith("/")) {
@@ -96,6 +101,28 @@ function setGroups(groups: readonly number[]): void {
     who.setGroups(groups);
   } catch (thrown) {
     // A user namespace whose maker could not allow setgroups; then there is nothing to drop either.
-    if (errnoOf(thrown) !== EPERM || groups.length > 0) throw thrown;
+    if (errnoOf(thrown) !== EPERM) throw thrown;
+    if (groups.length > 0 && readTextIfThere("/proc/self/setgroups")?.trim() !== "deny") throw thrown;
+  }
+}
+
+/** The kernel knows no id that the user namespace does not map. */
+function unmapped(sentence: string, change: () => void): void {
+  try {
+    change();
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EINVAL) throw thrown;
+    throw new Failure("invalid_argument", sentence, { cause: thrown });
+  }
+}
+
+/** The program may open its standard files again by name (/dev/stdout), so its user must own the pipes among them; a
+ *  file or a terminal of the caller's stays the caller's. So does what belongs to nobody here (an id not mapped). */
+function ownPipes(uid: number): void {
+  for (const fd of [0, 1, 2]) {
+    const { mode, uid: owner } = statFd(fd);
+    if (owner === uid || (mode & S_IFMT) !== S_IFIFO) continue;
+    const result = door().syscall(nr.SYS_fchown, fd, uid, NOBODY_ELSE);
+    if (![0, -EPERM, -EROFS, -EINVAL].includes(result)) must("fchown", `fd ${fd}`, result);
   }
 }

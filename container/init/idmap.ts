@@ -37,7 +37,3 @@ function writeMap(proc: number, path: string, mappings: readonly MappingSpec[]):
 function openNamespace(proc: number, pid: number): Fd {
   return open(`${pid}/ns/user`, O_RDONLY, 0, proc);
 }
-
-export function toMapping({ containerID, hostID, size }: MappingSpec) {
-  return { containerId: containerID, hostId: hostID, size };
-}

@@ -8,7 +8,7 @@ import { messageOf } from "../../base/errors.ts";
 import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
 import * as fs from "../../linux/fd.ts";
-import { NAMESPACES, setNamespace } from "../../linux/namespace.ts";
+import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
 import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
@@ -22,6 +22,7 @@ import { awaitStart, execute, FIRST_EXTRA, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
+import { setOomScore } from "./oom.ts";
 import { closeRoot, enterRoot, openRoot } from "./root.ts";
 import { ensureTarget } from "./target.ts";
 
@@ -34,6 +35,8 @@ export function beginContainer(birth: Birth): never {
   let early = true;
   let heard = true;
   try {
+    // While its own files under /proc still belong to its user. A helper has done it for us.
+    if (birth.plan.rootless.user && !birth.helped) setOomScore(birth.plan.process, "self");
     nameSelf();
     birth.debug("nsexec container setup");
     enterNamespaces(birth);
@@ -53,7 +56,10 @@ export function beginContainer(birth: Birth): never {
     if (birth.fifo !== null) {
       heard = false;
       closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
+      // A user without rights can only join what is not hidden from it, and exec works before start, too.
+      if (birth.plan.rootless.user) setDumpable(true);
       awaitStart(birth.fifo, birth.proc());
+      if (birth.plan.rootless.user) setDumpable(false);
     }
     runHooks(birth.plan.spec.hooks?.startContainer ?? [], hookState(birth, "created"));
     execute(prepared, (message) => report(birth, { message, early, heard }));
@@ -93,22 +99,29 @@ export function nameSelf(): void {
 
 function enterNamespaces(birth: Birth): void {
   const { plan } = birth;
+  // As the user who opened the files: the mapped root may be another one.
+  if (birth.tasks !== null) joinCgroups(birth);
   if (birth.isNew("user")) {
+    // Without rights the parent can write only the files of a process that is not hidden from its own user.
+    if (plan.rootless.user) setDumpable(true);
     birth.tell({ kind: "map" });
     awaitGo(birth.dialogue);
-    becomeMappedRoot();
+    becomeMappedRoot(plan.rootless.user);
+    // Its message queues belong to who makes it.
+    if (birth.isNew("ipc")) unshare(NAMESPACES.ipc.flag);
   }
-  if (birth.tasks !== null) joinCgroups(birth);
   for (const [kind, namespace] of birth.joins) {
     setNamespace(namespace.number, NAMESPACES[kind].flag, plan.namespaces.get(kind));
     namespace.close();
   }
   newSession();
-  if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`);
+  if (!plan.process.noNewKeyring) joinSessionKeyring(`_ses.${plan.id}`, plan.namespaces.has("user"));
   if (birth.isNew("network")) raiseLoopback();
 }
 
-function becomeMappedRoot(): void {
+/** After a user namespace is entered. `keepGroups`: a user without rights has no say in them. */
+export function becomeMappedRoot(keepGroups: boolean): void {
+  if (!keepGroups) door().syscall(nr.SYS_setgroups, 0, null);
   door().syscall(nr.SYS_setresgid, 0, 0, 0);
   door().syscall(nr.SYS_setresuid, 0, 0, 0);
   // A change of ids makes a process dumpable by the system's setting; ours stays off.

@@ -4,10 +4,12 @@
 import { Failure, messageOf } from "../../base/errors.ts";
 import { quote } from "../../base/flags/go.ts";
 import { door } from "../../linux/door.ts";
-import { ENOENT, EPERM, errnoOf, errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
+import { EACCES, ENOENT, EPERM, errnoOf, errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as m from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
+import { receiveDescriptor } from "../../linux/socket.ts";
+import type { Plan } from "../plan.ts";
 import { cleanPath } from "../spec/check.ts";
 import type { MountPlan } from "../spec/mounts.ts";
 import type { Birth } from "./birth.ts";
@@ -66,12 +68,31 @@ function mountOne(birth: Birth, plan: MountPlan): void {
   else newFilesystem(birth, plan, { target: target.number, destination });
 }
 
+export function sourceOf({ bundle }: Plan, { source }: MountPlan): string {
+  return source.startsWith("/") ? source : `${bundle}/${source}`;
+}
+
 /** The host's path, opened in this (slave) copy of the host's mounts so that later host mounts still arrive. */
 function openSource(birth: Birth, plan: MountPlan): fs.Fd {
-  const path = plan.source.startsWith("/") ? plan.source : `${birth.plan.bundle}/${plan.source}`;
+  const path = sourceOf(birth.plan, plan);
+  if (needsParent(birth) && plan.idmap !== null) return askForSource(birth, plan);
   const opened = door().syscall(nr.SYS_openat, fs.AT_FDCWD, path, fs.O_PATH | fs.O_CLOEXEC, 0);
+  if (opened === -EACCES && needsParent(birth)) return askForSource(birth, plan);
   if (opened === -ENOENT) throw new SyscallFailure("stat", ENOENT, path);
   return new fs.Fd(must("open", path, opened));
+}
+
+/** Root of a user namespace is not root to the host's files, but its parent may be. */
+function needsParent({ plan }: Birth): boolean {
+  return plan.namespaces.has("user") && !plan.rootless.user;
+}
+
+function askForSource(birth: Birth, plan: MountPlan): fs.Fd {
+  birth.tell({ kind: "source", mount: birth.plan.mounts.indexOf(plan) });
+  const answer = receiveDescriptor(birth.dialogue);
+  if (answer === null) throw new Failure("aborted", "the creating process is gone");
+  if (answer.descriptor === null) throw new Failure("failed_precondition", answer.text);
+  return answer.descriptor;
 }
 
 function isDirectory(fd: number): boolean {
@@ -79,6 +100,12 @@ function isDirectory(fd: number): boolean {
 }
 
 function bindMount(birth: Birth, at: { source: number; target: number }, plan: MountPlan): void {
+  if (plan.idmap !== null && needsParent(birth)) {
+    // The parent has mapped it: a tree of its own already.
+    m.attach(at.source, at.target);
+    applyChanges(at.source, plan);
+    return;
+  }
   using tree = m.cloneTree(at.source, "", plan.recursive);
   if (plan.idmap !== null) {
     using namespace = idmapNamespace(birth.proc(), plan.idmap);

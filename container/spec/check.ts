@@ -60,12 +60,6 @@ export function checkSpec(spec: Spec, linux: LinuxSpec, namespaces: NamespacePla
     refuse("unable to restrict sys entries without a private MNT namespace");
   }
   if (!namespaces.has("mount") && spec.mounts.length > 0) refuse("unable to mount without a private MNT namespace");
-  if (!namespaces.has("user") && linux.uidMappings.length + linux.gidMappings.length > 0) {
-    refuse("user namespace mappings specified, but user namespace isn't enabled in the config");
-  }
-  if (namespaces.get("user") === "" && (linux.uidMappings.length === 0 || linux.gidMappings.length === 0)) {
-    refuse("a new user namespace needs uidMappings and gidMappings in the config");
-  }
   if (Object.keys(linux.timeOffsets).length > 0 && namespaces.get("time") !== "") {
     refuse("time namespace offsets specified, but time namespace isn't enabled in the config");
   }

@@ -3,7 +3,7 @@
 import type { Json } from "../../base/json.ts";
 import { SPEC_VERSION } from "../version.ts";
 
-export function exampleSpec(): Json {
+export function exampleSpec(): { [field: string]: Json } {
   return {
     ociVersion: SPEC_VERSION,
     process: exampleProcess(),
@@ -12,7 +12,7 @@ export function exampleSpec(): Json {
       readonly: true,
     },
     hostname: "runc",
-    mounts: exampleMounts(),
+    mounts: exampleMounts().map(written),
     linux: exampleLinux(),
   };
 }
@@ -44,12 +44,13 @@ function exampleProcess(): Json {
   };
 }
 
-function exampleMounts(): Json {
+function exampleMounts(): ExampleMount[] {
   return [
     {
       destination: "/proc",
       type: "proc",
       source: "proc",
+      options: [],
     },
     {
       destination: "/dev",
@@ -90,7 +91,7 @@ function exampleMounts(): Json {
   ];
 }
 
-function exampleLinux(): Json {
+function exampleLinux() {
   return {
     resources: {
       devices: [
@@ -131,4 +132,34 @@ function exampleLinux(): Json {
     ],
     readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
   };
+}
+
+/** For a user without rights: the caller's own ids as root; nothing that needs another id, a network or a cgroup. */
+export function rootlessExample({ uid, gid }: { uid: number; gid: number }): Json {
+  const spec = exampleSpec();
+  const { resources: _, namespaces, ...linux } = exampleLinux();
+  const only = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
+  const kinds = [...namespaces.filter(({ type }) => type !== "network"), { type: "user" }];
+  return {
+    ...spec,
+    mounts: exampleMounts().map(withoutRights),
+    linux: { uidMappings: only(uid), gidMappings: only(gid), namespaces: kinds, ...linux },
+  };
+}
+
+interface ExampleMount {
+  [field: string]: Json;
+  destination: string;
+  type: string;
+  source: string;
+  options: string[];
+}
+
+function written({ options, ...front }: ExampleMount): Json {
+  return options.length === 0 ? front : { ...front, options };
+}
+
+function withoutRights({ destination, type, source, options }: ExampleMount): Json {
+  if (destination === "/sys") return { destination, type: "none", source: "/sys", options: ["rbind", ...options] };
+  return written({ destination, type, source, options: options.filter((option) => !/^[ug]id=/.test(option)) });
 }

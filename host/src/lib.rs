@@ -11,6 +11,7 @@ mod image;
 mod seal;
 mod seccomp;
 mod text;
+mod unprivileged;
 
 use rquickjs_sys as js;
 use std::ffi::{c_char, c_int};
@@ -58,6 +59,9 @@ pub unsafe extern "C" fn gantry_main(
         return EXIT_UNCAUGHT;
     }
     let program = &*seal::find(programs, count, start.arguments[0]);
+    if seal::asks(program, argc as usize, argv) {
+        unprivileged::seal(&start);
+    }
     let content = program.content as usize;
     match program.kind {
         IMAGE => {

@@ -19,7 +19,7 @@ const STATFS_FLAGS: usize = 10;
 const ST_RDONLY: u64 = 1;
 
 /// Returns when nothing asks for it, when the executable is on a read-only mount already, or when there is no right to
-/// clone a mount: then the program itself decides what that means.
+/// clone a mount: then unprivileged.rs is asked.
 ///
 /// # Safety
 /// `stack` is what the kernel left on it: the argument count, the arguments, the environment. `programs` is the table.
@@ -30,10 +30,15 @@ pub unsafe extern "C" fn gantry_seal(stack: *const usize, programs: *const Progr
         return;
     }
     let argv = stack.add(1) as *const *const c_char;
-    let seal = (*find(programs, count, *argv)).seal;
-    if !seal.is_null() && (1..argc).any(|at| lists(seal, *argv.add(at))) {
+    if asks(find(programs, count, *argv), argc, argv) {
         start_over(argv, argv.add(argc + 1));
     }
+}
+
+/// Whether the program wants to be sealed for these arguments.
+pub unsafe fn asks(program: *const Program, argc: usize, argv: *const *const c_char) -> bool {
+    let seal = (*program).seal;
+    !seal.is_null() && (1..argc).any(|at| lists(seal, *argv.add(at)))
 }
 
 unsafe fn start_over(argv: *const *const c_char, envp: *const *const c_char) {

@@ -6,11 +6,11 @@ import { Failure, messageOf } from "../../base/errors.ts";
 import { FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
 import { DEFAULT_ROOT } from "../../container/layout.ts";
 import type { Door } from "../../linux/door.ts";
-import { effectiveUser } from "../../linux/process.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { absolute, type Command, type Context, formatFlags, Line, print } from "./command.ts";
 import { COMMANDS, REFUSED } from "./commands.ts";
 import { Log } from "./log.ts";
+import { usualRoot } from "./root.ts";
 import { versionText } from "./version.ts";
 
 const EXIT_UNKNOWN_COMMAND = 3;
@@ -39,12 +39,9 @@ export function main(door: Door): number {
   try {
     log = new Log(globals.log.value, { json: checkedFormat(globals.logFormat.value), debug: globals.debug.value });
     checkGlobals(globals);
-    return dispatch(name, args, {
-      log,
-      debug: globals.debug.value,
-      root: absolute(globals.root.value),
-      env: environment(door),
-    });
+    const env = environment(door);
+    const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(env);
+    return dispatch(name, args, { log, debug: globals.debug.value, root, rootless: globals.rootless.value, env });
   } catch (thrown) {
     log.fatal(messageOf(thrown));
     return 1;
@@ -86,18 +83,12 @@ function checkedFormat(format: string): boolean {
   return format === "json";
 }
 
-function checkGlobals({ systemd, rootless }: ReturnType<typeof defineGlobals>): void {
+function checkGlobals({ systemd }: ReturnType<typeof defineGlobals>): void {
   if (systemd.value) {
     throw new Failure(
       "unimplemented",
       "systemd cgroup flag passed, but systemd support for managing cgroups is not available",
     );
-  }
-  if (!["auto", "true", "false"].includes(rootless.value)) {
-    throw new FlagError(`invalid value for --rootless: ${rootless.value}`);
-  }
-  if (rootless.value === "true" || effectiveUser() !== 0) {
-    throw new Failure("unimplemented", "rootless containers are not supported yet: run as root");
   }
 }
 

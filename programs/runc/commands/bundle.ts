@@ -3,6 +3,7 @@
 import { Failure } from "../../../base/errors.ts";
 import { pathsOf } from "../../../container/layout.ts";
 import { type Plan, planContainer } from "../../../container/plan.ts";
+import { rootlessOf } from "../../../container/rootless.ts";
 import { door } from "../../../linux/door.ts";
 import { changeDirectory, F_GETFD, replaceFile, workingDirectory } from "../../../linux/fd.ts";
 import * as nr from "../../../linux/numbers.ts";
@@ -40,6 +41,7 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     id,
     bundle: workingDirectory(),
     paths: pathsOf(context.root, id),
+    rootless: rootlessOf(context.rootless, context.env["PATH"] ?? ""),
     noPivot: given.noPivot.value,
     noNewKeyring: given.noNewKeyring.value,
     ...extra,

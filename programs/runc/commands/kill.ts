@@ -10,13 +10,13 @@ export const killCommand: Command = {
   name: "kill",
   arguments: "<container-id> [signal]",
   summary: "kill sends the specified signal (default: SIGTERM) to the container's init process",
-  run(line, { root }) {
+  run(line, { root, log }) {
     const all = line.flags.bool("all", "a", "send the specified signal to all processes inside the container");
     const [id, word = "SIGTERM"] = line.parse(1, 2);
     const container = loadContainer(root, id!);
     const signal = parseSignal(word);
     if (signal === null) throw new Failure("invalid_argument", `unknown signal ${JSON.stringify(word)}`);
-    signalContainer(container, signal, all.value);
+    signalContainer(container, { signal, all: all.value, warn: (message) => log.warn(message) });
     return 0;
   },
 };

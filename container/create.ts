@@ -17,6 +17,7 @@ import { deliver, openJoins } from "./birth.ts";
 import type { Hierarchy } from "./cgroups/hierarchies.ts";
 import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
+import { giveFilter } from "./filters.ts";
 import { runHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
 import { limitFailure } from "./init/execute.ts";
@@ -24,9 +25,9 @@ import { toMapping } from "./init/idmap.ts";
 import { beginContainer } from "./init/main.ts";
 import { claim, writeCreating } from "./layout.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { removeDirectoryOf } from "./remove.ts";
-import { giveFilter } from "./seccomp.ts";
 import {
   type ContainerRecord,
   keptMappings,
@@ -188,6 +189,10 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);
   }
+  if (plan.filter?.listener) {
+    const state = stateFor(plan, pid, "creating");
+    handOverListener({ dialogue: dialogue.number, pid, listener: plan.filter.listener, state });
+  }
   fs.unlinkIfThere(plan.paths.creating);
   return {
     pid,
@@ -265,6 +270,7 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       seccomp_flags: filter === null ? null : filter.flags,
+      seccomp_listener: filter === null ? null : filter.listener,
     },
     rootless: false,
     cgroup_paths: cgroups.paths,

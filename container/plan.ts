@@ -28,7 +28,7 @@ export interface ProcessPlan {
   limits: ResourceLimit[];
   /** In a new user namespace the right to raise limits is the parent's alone. */
   limitsByParent: boolean;
-  filter: Pick<Filter, "program" | "flags"> | null;
+  filter: Pick<Filter, "program" | "flags" | "listener"> | null;
   noNewKeyring: boolean;
   /** Descriptors from 3 on that go to the program. */
   extraDescriptors: number;

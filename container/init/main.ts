@@ -13,12 +13,12 @@ import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
 import { runHooks } from "../hooks.ts";
-import { awaitGo, say } from "../messages.ts";
+import { awaitGo, sayPlainly } from "../messages.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices } from "./devices.ts";
-import { awaitStart, execute, prepare } from "./execute.ts";
+import { awaitStart, execute, loadListening, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
@@ -46,6 +46,7 @@ export function beginContainer(birth: Birth): never {
     );
     birth.tell({ kind: "ready" });
     awaitGo(birth.dialogue);
+    loadListening(birth.plan.process, birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
       awaitStart(birth.fifo, birth.proc());
@@ -61,7 +62,7 @@ export function beginContainer(birth: Birth): never {
 /** To the parent while it listens; afterwards to the container's own standard error, as the original does. */
 function report(birth: Birth, what: { message: string; early: boolean; heard: boolean }): void {
   try {
-    if (what.heard) say(birth.dialogue, { kind: "failed", message: what.message, early: what.early });
+    if (what.heard) sayPlainly(birth.dialogue, { kind: "failed", message: what.message, early: what.early });
     else fs.writeAll(2, door().encode(`${what.message}\n`));
   } catch {
     // The parent is gone too: nobody is left to be told.

@@ -29,7 +29,7 @@ pub unsafe fn open(context: *mut js::JSContext, start: &Start) -> js::JSValue {
         (c"decode", decode, 3),
         (c"title", title, 1),
         (c"escapeJson", escape_json, 5),
-        (c"seccomp", seccomp::compile, 4),
+        (c"seccomp", seccomp::compile, 5),
     ];
     for (name, function, length) in functions {
         let kind = js::JSCFunctionEnum_JS_CFUNC_generic;

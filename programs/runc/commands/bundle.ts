@@ -45,6 +45,7 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     ...extra,
   });
   for (const warning of plan.warnings) context.log.warn(warning);
+  if (plan.filter !== null) context.log.debug(`seccomp filter flags: ${plan.filter.flags}`);
   return plan;
 }
 

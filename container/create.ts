@@ -25,6 +25,7 @@ import { toMapping } from "./init/idmap.ts";
 import { beginContainer } from "./init/main.ts";
 import { claim, writeCreating } from "./layout.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import { NetDevices } from "./netdevices.ts";
 import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { removeDirectoryOf } from "./remove.ts";
@@ -60,6 +61,7 @@ export function createContainer(options: CreateOptions): Created {
   claim(plan.paths);
   let cgroups: groups.Cgroups = { paths: {}, unified: false };
   let pid = 0;
+  using devices = new NetDevices();
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
     groups.refuseOccupied(placed.cgroups.paths);
@@ -79,9 +81,10 @@ export function createContainer(options: CreateOptions): Created {
       make((hierarchy) => !isUnified(hierarchy));
       tellOfCgroups(started.dialogue);
     }
-    return converse(options, { ...started, cgroups });
+    return converse(options, { ...started, cgroups, devices });
   } catch (thrown) {
     undo(plan, { pid, cgroups });
+    devices.giveBack();
     throw thrown;
   }
 }
@@ -149,7 +152,7 @@ function makeFifo({ paths, linux }: Plan): fs.Fd {
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
-function converse(options: CreateOptions, started: Started & { cgroups: groups.Cgroups }): Created {
+function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups" | "devices">): Created {
   const { plan } = options;
   const { pid, dialogue, cgroups } = started;
   let record: ContainerRecord | null = null;
@@ -177,8 +180,9 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     if (message.kind === "hooks") {
       settle();
       const { hooks } = plan.spec;
+      started.devices.move(plan, pid);
       prefixed("error during container init: ", () =>
-        runHooks([...hooks!.prestart, ...hooks!.createRuntime], stateFor(plan, pid, "creating")),
+        runHooks([...(hooks?.prestart ?? []), ...(hooks?.createRuntime ?? [])], stateFor(plan, pid, "creating")),
       );
       say(dialogue.number, { kind: "go" });
     }
@@ -269,6 +273,7 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       no_new_keyring: plan.process.noNewKeyring,
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
+      memory_policy: plan.process.memoryPolicy,
       seccomp_flags: filter === null ? null : filter.flags,
       seccomp_listener: filter === null ? null : filter.listener,
     },
@@ -280,7 +285,13 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
   };
 }
 
-function undo(plan: Plan, made: { pid: number; cgroups: groups.Cgroups }): void {
+interface Made {
+  pid: number;
+  cgroups: groups.Cgroups;
+  devices: NetDevices;
+}
+
+function undo(plan: Plan, made: Omit<Made, "devices">): void {
   if (made.pid > 0) {
     kill(made.pid, SIGKILL);
     waitChild(made.pid);

@@ -20,6 +20,7 @@ import { readLinked } from "./filters.ts";
 import { setUpConsole } from "./init/console.ts";
 import { execute, limitFailure, loadListening, prepare } from "./init/execute.ts";
 import { nameSelf } from "./init/main.ts";
+import { withInitialAffinity } from "./init/priority.ts";
 import { awaitGo, type ChildMessage, hear, openDialogue, say, sayPlainly } from "./messages.ts";
 import { handOverListener } from "./notify.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
@@ -73,6 +74,7 @@ function planOf({ container, process, extraDescriptors, extraEnvironment, warn }
   const plan = planProcess(process, {
     filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags, listener },
     limitsByParent: mappings !== null,
+    memoryPolicy: record.config.memory_policy ?? null,
     ...{ noNewKeyring, extraDescriptors, extraEnvironment, warnings },
   });
   for (const warning of warnings) warn(warning);
@@ -96,7 +98,7 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   let birthplace = groups.openBirthplace(cgroups);
   let helper: { pid: number };
   try {
-    helper = cloneInto(birthplace);
+    helper = withInitialAffinity(plan.spec.execCPUAffinity, () => cloneInto(birthplace));
   } catch (thrown) {
     // A v2 cgroup that hands controllers to children takes no processes itself (an init system runs in the container):
     // then beside the container's first process, wherever that has moved.

@@ -9,7 +9,7 @@
 //       │        (makes cgroups)        │   (mounts)
 //       │ ── go ──────────────────────▶ │   the cgroups are made: join them; not when that came before the clone
 //       │        (sets limits, record)  │
-//       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks: run them now
+//       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks (run them now) or netDevices
 //       │ ── go ──────────────────────▶ │
 //       │ ◀────────── ready ─────────── │   all but the last steps are done; the limits may be lowered
 //       │ ── go ──────────────────────▶ │   the state is on disk

@@ -10,6 +10,7 @@ import { readText } from "../linux/fd.ts";
 import type { Paths } from "./layout.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
+import { type MemoryPolicy, planMemoryPolicy } from "./spec/memory.ts";
 import { type MountPlan, planMount } from "./spec/mounts.ts";
 import { type LinuxSpec, type ProcessSpec, readSpec, type Spec } from "./spec/schema.ts";
 
@@ -29,6 +30,7 @@ export interface ProcessPlan {
   /** In a new user namespace the right to raise limits is the parent's alone. */
   limitsByParent: boolean;
   filter: Pick<Filter, "program" | "flags" | "listener"> | null;
+  memoryPolicy: MemoryPolicy | null;
   noNewKeyring: boolean;
   /** Descriptors from 3 on that go to the program. */
   extraDescriptors: number;
@@ -50,6 +52,12 @@ export interface Plan {
   noPivot: boolean;
   /** Sentences for the log. */
   warnings: string[];
+}
+
+/** Whether the child stops before its root is entered, for what the parent does in the host's namespaces then. */
+export function awaitsHost({ spec: { hooks }, linux }: Plan): boolean {
+  const early = hooks === null ? 0 : hooks.prestart.length + hooks.createRuntime.length;
+  return early > 0 || Object.keys(linux.netDevices).length > 0;
 }
 
 export interface PlanOptions {
@@ -103,6 +111,7 @@ export function planContainer(options: PlanOptions): Plan {
       {
         filter,
         limitsByParent: namespaces.has("user"),
+        memoryPolicy: planMemoryPolicy(linux.memoryPolicy),
         noNewKeyring: options.noNewKeyring,
         extraDescriptors: options.extraDescriptors,
         extraEnvironment: options.extraEnvironment,
@@ -113,7 +122,10 @@ export function planContainer(options: PlanOptions): Plan {
 }
 
 export interface ProcessOptions
-  extends Pick<ProcessPlan, "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent"> {
+  extends Pick<
+    ProcessPlan,
+    "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent" | "memoryPolicy"
+  > {
   filter: ProcessPlan["filter"];
   warnings: string[];
 }

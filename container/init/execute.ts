@@ -34,7 +34,7 @@ export interface Prepared {
 /** `proc`: a procfs of our own, asked for only when a label must be written. */
 export function prepare(process: ProcessPlan, proc: () => number, warn: (message: string) => void): Prepared {
   setLabels(process, proc);
-  setPriorities(process.spec);
+  setPriorities(process);
   setLimits(process);
   const identity = becomeUser(process, warn);
   if (process.spec.noNewPrivileges) who.setNoNewPrivileges();

@@ -14,6 +14,7 @@ import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
 import { runHooks } from "../hooks.ts";
 import { awaitGo, sayPlainly } from "../messages.ts";
+import { awaitsHost } from "../plan.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
@@ -108,7 +109,7 @@ function buildRoot(birth: Birth): void {
   joinCgroups(birth);
   const devices = plan.namespaces.has("mount") && needsDevices(birth);
   if (devices) makeDevices(birth);
-  if ((spec.hooks?.prestart.length ?? 0) + (spec.hooks?.createRuntime.length ?? 0) > 0) {
+  if (awaitsHost(plan)) {
     birth.tell({ kind: "hooks" });
     awaitGo(birth.dialogue);
   }

@@ -28,6 +28,7 @@ import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import { NetDevices } from "./netdevices.ts";
 import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
+import { makeReadinessDirectory } from "./readiness.ts";
 import { removeDirectoryOf } from "./remove.ts";
 import {
   type ContainerRecord,
@@ -67,6 +68,7 @@ export function createContainer(options: CreateOptions): Created {
     groups.refuseOccupied(placed.cgroups.paths);
     writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = placed.cgroups;
+    if (plan.readiness) makeReadinessDirectory(plan.paths);
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
       groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted));
       setDevices(cgroups, plan.linux.resources);

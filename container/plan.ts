@@ -8,6 +8,7 @@ import { type ResourceLimit, RLIMIT_NAMES } from "../linux/credential.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { readText } from "../linux/fd.ts";
 import type { Paths } from "./layout.ts";
+import { READINESS_ENVIRONMENT, readinessMount } from "./readiness.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
 import { type MemoryPolicy, planMemoryPolicy } from "./spec/memory.ts";
@@ -50,6 +51,8 @@ export interface Plan {
   process: ProcessPlan;
   filter: Filter | null;
   noPivot: boolean;
+  /** Whether the program is to say when it is ready. */
+  readiness: boolean;
   /** Sentences for the log. */
   warnings: string[];
 }
@@ -66,6 +69,7 @@ export interface PlanOptions {
   bundle: string;
   paths: Paths;
   noPivot: boolean;
+  readiness: boolean;
   noNewKeyring: boolean;
   /** Descriptors after the standard ones that the program gets: LISTEN_FDS and --preserve-fds together. */
   extraDescriptors: number;
@@ -100,10 +104,15 @@ export function planContainer(options: PlanOptions): Plan {
   const rootfs = checkRoot(spec, options.bundle);
   const namespaces = planNamespaces(linux);
   checkSpec(spec, linux, namespaces);
+  if (options.readiness) {
+    spec.mounts.push(readinessMount(options.paths));
+    process.env.push(READINESS_ENVIRONMENT);
+  }
   const mounts = spec.mounts.map(planMount);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
-    ...{ id: options.id, bundle: options.bundle, paths: options.paths, noPivot: options.noPivot },
+    ...{ id: options.id, bundle: options.bundle, paths: options.paths },
+    ...{ noPivot: options.noPivot, readiness: options.readiness },
     ...{ rootfs, spec, linux, namespaces, mounts, filter, warnings },
     // Its affinity is for processes that exec adds.
     process: planProcess(

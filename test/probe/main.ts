@@ -3,12 +3,25 @@
 //
 //     probe call NUMBER ARGUMENT…     prints the raw result
 //     probe listen PATH ERRNO         refuses mkdir with ERRNO and lets every other call go on; prints what it is told
+//     probe watch PATH                is the service manager behind NOTIFY_SOCKET: prints each datagram
+//     probe pidfd PATH                takes pidfds and prints the pids that they mean
+//     probe console PATH              takes a terminal's master, prints its name and what it says
+//     probe send PATH TEXT            one datagram, as sd_notify(3) sends it
 
 import { type Door, door } from "../../linux/door.ts";
 import { must } from "../../linux/errno.ts";
-import { writeAll } from "../../linux/fd.ts";
+import { type Fd, read, readText, writeAll } from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
-import { accept, listenUnix, receiveDescriptor } from "../../linux/socket.ts";
+import {
+  AF_UNIX,
+  accept,
+  connect,
+  listenUnix,
+  receiveDescriptor,
+  SOCK_DGRAM,
+  socket,
+  unixAddress,
+} from "../../linux/socket.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 
 const POLLIN = 1;
@@ -24,11 +37,58 @@ export function main(given: Door): number {
     const [a = 0, b = 0, c = 0] = rest.map(Number);
     print(String(door().syscall(Number(first), a, b, c)));
   } else if (command === "listen") listen(first, Number(rest[0]));
+  else if (command === "watch") watch(first);
+  else if (command === "pidfd") takePidfds(first);
+  else if (command === "console") takeConsole(first);
+  else if (command === "send") send(first, rest[0] ?? "");
   return 0;
 }
 
 function print(line: string): void {
   writeAll(1, door().encode(`${line}\n`));
+}
+
+function send(path: string, text: string): void {
+  using client = socket(AF_UNIX, SOCK_DGRAM);
+  connect(client.number, unixAddress(path), path);
+  writeAll(client.number, door().encode(text));
+}
+
+function watch(path: string): void {
+  using server = socket(AF_UNIX, SOCK_DGRAM);
+  const address = unixAddress(path);
+  must("bind", path, door().syscall(nr.SYS_bind, server.number, address, address.length));
+  for (;;) {
+    const told = receiveDescriptor(server.number)!;
+    print(JSON.stringify(told.text));
+    told.descriptor?.close();
+  }
+}
+
+function takePidfds(path: string): void {
+  using server = listenUnix(path, 0o600);
+  for (;;) {
+    using pidfd = takeOne(server.number).descriptor!;
+    print(/^Pid:\t(\d+)$/m.exec(readText(`/proc/self/fdinfo/${pidfd.number}`))![1]!);
+  }
+}
+
+function takeConsole(path: string): void {
+  using server = listenUnix(path, 0o600);
+  const told = takeOne(server.number);
+  print(JSON.stringify(told.text));
+  using master = told.descriptor!;
+  const buffer = new Uint8Array(4096);
+  for (let got = read(master.number, buffer); got !== null && got > 0; got = read(master.number, buffer)) {
+    writeAll(1, buffer.subarray(0, got));
+  }
+}
+
+/** The message of one connection, waited for. */
+function takeOne(server: number): { text: string; descriptor: Fd | null } {
+  door().syscall(nr.SYS_poll, Int32Array.of(server, POLLIN), 1, -1);
+  using connection = accept(server, 0)!;
+  return receiveDescriptor(connection.number)!;
 }
 
 function listen(path: string, errno: number): void {

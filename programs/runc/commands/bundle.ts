@@ -42,6 +42,7 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     paths: pathsOf(context.root, id),
     noPivot: given.noPivot.value,
     noNewKeyring: given.noNewKeyring.value,
+    readiness: (context.env["NOTIFY_SOCKET"] ?? "") !== "",
     ...extra,
   });
   for (const warning of plan.warnings) context.log.warn(warning);

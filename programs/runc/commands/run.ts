@@ -4,8 +4,10 @@
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer, stateFor } from "../../../container/create.ts";
 import { runHooks } from "../../../container/hooks.ts";
+import { Readiness } from "../../../container/readiness.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
 import { requireSealed } from "../../../container/seal.ts";
+import { type ContainerRecord, isAlive } from "../../../container/state.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
 import type { Command } from "../command.ts";
 import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
@@ -13,6 +15,15 @@ import { starting } from "./create.ts";
 import { Foreground } from "./foreground.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { openConsole } from "./terminal.ts";
+
+/** A watcher that has gone is none of the container's business. */
+function awaitReadiness(readiness: Readiness, record: ContainerRecord): void {
+  try {
+    readiness.wait(record.init_process_pid, () => isAlive(record));
+  } catch {
+    return;
+  }
+}
 
 export const run: Command = {
   name: "run",
@@ -34,6 +45,7 @@ export const run: Command = {
       const created = starting(() => createContainer({ plan, fifo: false, console: console.send, warn }));
       const container = { paths: plan.paths, record: created.record };
       try {
+        using readiness = plan.readiness ? new Readiness(plan.paths, context.env["NOTIFY_SOCKET"]!) : null;
         const master = console.receive();
         foreground?.prepare(master);
         writePidFile(given.pidFile.value, created.pid);
@@ -42,8 +54,11 @@ export const run: Command = {
         const failed = created.outcome();
         if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
         runHooks(plan.spec.hooks?.poststart ?? [], stateFor(plan, created.pid, "running"));
-        if (foreground === null) return 0;
-        const code = foreground.follow(created.pid, master);
+        if (foreground === null) {
+          if (readiness !== null) awaitReadiness(readiness, created.record);
+          return 0;
+        }
+        const code = foreground.follow(created.pid, master, readiness);
         if (!keep.value) removeContainer(container, warn);
         return code;
       } catch (thrown) {

@@ -18,6 +18,7 @@ import type { Hierarchy } from "./cgroups/hierarchies.ts";
 import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
 import { makePermitted } from "./cgroups/rootless.ts";
+import { giveFilter } from "./filters.ts";
 import { runHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
 import { limitFailure } from "./init/execute.ts";
@@ -27,9 +28,11 @@ import { setOomScore } from "./init/oom.ts";
 import { claim, writeCreating } from "./layout.ts";
 import { hostIdOf, mapIds } from "./mappings.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import { NetDevices } from "./netdevices.ts";
+import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
+import { makeReadinessDirectory } from "./readiness.ts";
 import { removeDirectoryOf } from "./remove.ts";
-import { giveFilter } from "./seccomp.ts";
 import { giveSource } from "./sources.ts";
 import {
   type ContainerRecord,
@@ -67,6 +70,7 @@ export function createContainer(options: CreateOptions): Created {
   claim(plan.paths);
   let cgroups: groups.Cgroups = { paths: {}, unified: false };
   let pid = 0;
+  using devices = new NetDevices();
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
     groups.refuseOccupied(placed.cgroups.paths);
@@ -76,6 +80,8 @@ export function createContainer(options: CreateOptions): Created {
     }
     writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
+    cgroups = placed.cgroups;
+    if (plan.readiness) makeReadinessDirectory(plan.paths);
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
       prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));
       setDevices(cgroups, plan.linux.resources);
@@ -91,9 +97,10 @@ export function createContainer(options: CreateOptions): Created {
       make((hierarchy) => !isUnified(hierarchy));
       tellOfCgroups(started.dialogue);
     }
-    return converse(options, { ...started, cgroups });
+    return converse(options, { ...started, cgroups, devices });
   } catch (thrown) {
     undo(plan, { pid, cgroups });
+    devices.giveBack();
     throw thrown;
   }
 }
@@ -181,7 +188,7 @@ function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
-function converse(options: CreateOptions, started: Started & { cgroups: groups.Cgroups }): Created {
+function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups" | "devices">): Created {
   const { plan } = options;
   const { pid, dialogue, cgroups } = started;
   let record: ContainerRecord | null = null;
@@ -210,8 +217,9 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
     if (message.kind === "hooks") {
       settle();
       const { hooks } = plan.spec;
+      started.devices.move(plan, pid);
       prefixed("error during container init: ", () =>
-        runHooks([...hooks!.prestart, ...hooks!.createRuntime], stateFor(plan, pid, "creating")),
+        runHooks([...(hooks?.prestart ?? []), ...(hooks?.createRuntime ?? [])], stateFor(plan, pid, "creating")),
       );
       say(dialogue.number, { kind: "go" });
     }
@@ -221,6 +229,10 @@ function converse(options: CreateOptions, started: Started & { cgroups: groups.C
   for (const limit of plan.process.limitsByParent ? plan.process.limits : []) {
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);
+  }
+  if (plan.filter?.listener) {
+    const state = stateFor(plan, pid, "creating");
+    handOverListener({ dialogue: dialogue.number, pid, listener: plan.filter.listener, state });
   }
   fs.unlinkIfThere(plan.paths.creating);
   return {
@@ -293,7 +305,9 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       no_new_keyring: plan.process.noNewKeyring,
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
+      memory_policy: plan.process.memoryPolicy,
       seccomp_flags: filter === null ? null : filter.flags,
+      seccomp_listener: filter === null ? null : filter.listener,
     },
     rootless: rootless.user && rootless.cgroups,
     cgroup_paths: cgroups.paths,
@@ -303,7 +317,13 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
   };
 }
 
-function undo(plan: Plan, made: { pid: number; cgroups: groups.Cgroups }): void {
+interface Made {
+  pid: number;
+  cgroups: groups.Cgroups;
+  devices: NetDevices;
+}
+
+function undo(plan: Plan, made: Omit<Made, "devices">): void {
   if (made.pid > 0) {
     kill(made.pid, SIGKILL);
     waitChild(made.pid);

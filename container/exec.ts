@@ -16,16 +16,18 @@ import { CLONE_PARENT, clone, exit, newSession, openPidfd, waitChild } from "../
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { cgroupsOf, findHierarchies } from "./cgroups/hierarchies.ts";
 import * as groups from "./cgroups/manager.ts";
+import { readLinked } from "./filters.ts";
 import { setUpConsole } from "./init/console.ts";
-import { execute, limitFailure, prepare } from "./init/execute.ts";
+import { execute, limitFailure, loadListening, prepare } from "./init/execute.ts";
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
-import { awaitGo, type ChildMessage, hear, openDialogue, say } from "./messages.ts";
+import { withInitialAffinity } from "./init/priority.ts";
+import { awaitGo, type ChildMessage, hear, openDialogue, say, sayPlainly } from "./messages.ts";
+import { handOverListener } from "./notify.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
-import { readLinked } from "./seccomp.ts";
 import type { ProcessSpec } from "./spec/schema.ts";
 import { checkGroups } from "./spec/users.ts";
-import { type Container, type ContainerRecord, isAlive, namespaceName, statusOf } from "./state.ts";
+import { type Container, type ContainerRecord, isAlive, namespaceName, stateOf, statusOf } from "./state.ts";
 
 const DEFAULT_UMASK = 0o022;
 
@@ -49,7 +51,7 @@ export interface Executed {
 }
 
 export function execInContainer(options: ExecOptions): Executed {
-  const { container, warn } = options;
+  const { container } = options;
   const status = statusOf(container);
   if (status === "stopped") throw new Failure("failed_precondition", "cannot exec in a stopped container");
   if (status === "paused" && !options.ignorePaused) {
@@ -58,7 +60,7 @@ export function execInContainer(options: ExecOptions): Executed {
   const plan = planOf(options);
   const pid = deliverInto(options, plan);
   try {
-    return converse(pid, plan, warn);
+    return converse(pid, plan, options);
   } catch (thrown) {
     kill(pid.pid, SIGKILL);
     waitChild(pid.pid);
@@ -70,11 +72,13 @@ function planOf({ container, process, extraDescriptors, extraEnvironment, warn }
   const { record, paths } = container;
   const { seccomp_flags: flags, no_new_keyring: noNewKeyring, uid_mappings: mappings } = record.config;
   checkGroups(record.config.rootless_euid === true, process.user.additionalGids);
+  const listener = record.config.seccomp_listener ?? null;
   const warnings: string[] = [];
   const plan = planProcess(process, {
-    filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags },
+    filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags, listener },
     limitsByParent: mappings !== null,
     keepsGroups: record.config.rootless_euid === true,
+    memoryPolicy: record.config.memory_policy ?? null,
     ...{ noNewKeyring, extraDescriptors, extraEnvironment, warnings },
   });
   for (const warning of warnings) warn(warning);
@@ -98,7 +102,7 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   let birthplace = groups.openBirthplace(cgroups);
   let helper: { pid: number };
   try {
-    helper = cloneInto(birthplace);
+    helper = withInitialAffinity(plan.spec.execCPUAffinity, () => cloneInto(birthplace));
   } catch (thrown) {
     // A v2 cgroup that hands controllers to children takes no processes itself (an init system runs in the container):
     // then beside the container's first process, wherever that has moved.
@@ -219,7 +223,7 @@ function namespaceFlags(record: ContainerRecord): number {
 /** The new process: it is in all namespaces already. */
 function beginExec({ options, plan, dialogue }: Help): never {
   const { record } = options.container;
-  const report = (message: string) => say(dialogue, { kind: "failed", message, early: false });
+  const report = (message: string) => sayPlainly(dialogue, { kind: "failed", message, early: false });
   let proc: fs.Fd | null = null;
   const ownProc = () => {
     proc ??= openOwnProc();
@@ -237,6 +241,7 @@ function beginExec({ options, plan, dialogue }: Help): never {
     const prepared = prepare(plan, ownProc, (message) => say(dialogue, { kind: "warning", message }));
     say(dialogue, { kind: "ready" });
     awaitGo(dialogue);
+    loadListening(plan, dialogue);
     execute(prepared, report);
   } catch (thrown) {
     report(messageOf(thrown));
@@ -244,17 +249,22 @@ function beginExec({ options, plan, dialogue }: Help): never {
   exit(1);
 }
 
-function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, warn: (message: string) => void): Executed {
+function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, options: ExecOptions): Executed {
   for (;;) {
     const message = heard.shift() ?? hear<ChildMessage>(dialogue.number);
     if (message === null) throw new Failure("failed_precondition", "the process died before its program began");
     if (message.kind === "failed") throw new Failure("failed_precondition", message.message);
-    if (message.kind === "warning") warn(message.message);
+    if (message.kind === "warning") options.warn(message.message);
     if (message.kind === "ready") break;
   }
   for (const limit of plan.limitsByParent ? plan.limits : []) {
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);
+  }
+  if (plan.filter?.listener) {
+    const { id, bundle, annotations, ...rest } = stateOf(options.container);
+    const state = { id, pid: rest.pid, status: "running", bundle, annotations };
+    handOverListener({ dialogue: dialogue.number, pid, listener: plan.filter.listener, state });
   }
   return {
     pid,

@@ -26,10 +26,16 @@ export interface HookState {
   annotations: Record<string, string>;
 }
 
+/** State of the runtime-spec. */
+export function stateDocument({ annotations, ...state }: HookState): object {
+  const some = Object.keys(annotations).length > 0;
+  return { ociVersion: SPEC_VERSION, ...state, ...(some ? { annotations } : {}) };
+}
+
 /** Runs them in order; the first that fails ends it with runc's sentence. */
 export function runHooks(hooks: readonly HookSpec[], state: HookState): void {
   if (hooks.length === 0) return;
-  const input = formatJson({ ociVersion: SPEC_VERSION, ...state });
+  const input = formatJson(stateDocument(state));
   hooks.forEach((hook, index) => {
     const failure = runHook(hook, input);
     if (failure !== null) {

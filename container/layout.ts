@@ -7,6 +7,7 @@
 //         state.json               written whole, once; replaced by update
 //         exec.fifo                while the container waits for `start`
 //         seccomp.bpf              another name of the compiled filter, for exec
+//         notify/                  with NOTIFY_SOCKET: where the program says that it is ready (notify.sock)
 
 import { Failure } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
@@ -24,6 +25,7 @@ export interface Paths {
   state: string;
   fifo: string;
   filter: string;
+  notify: string;
 }
 
 /** Throws for an id that is no plain file name. */
@@ -39,6 +41,7 @@ export function pathsOf(root: string, id: string): Paths {
     state: `${directory}/state.json`,
     fifo: `${directory}/exec.fifo`,
     filter: `${directory}/seccomp.bpf`,
+    notify: `${directory}/notify`,
   };
 }
 

@@ -11,10 +11,12 @@
 //       │        (sets limits, record)  │
 //       │ ◀────────── source ────────── │   only in a user namespace: a mount's source that it cannot open (sources.ts)
 //       │ ── descriptor ──────────────▶ │
-//       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks: run them now
+//       │ ◀────────── hooks ─────────── │   only with prestart or createRuntime hooks (run them now) or netDevices
 //       │ ── go ──────────────────────▶ │
 //       │ ◀────────── ready ─────────── │   all but the last steps are done; the limits may be lowered
 //       │ ── go ──────────────────────▶ │   the state is on disk
+//       │ ◀───────── listener ───────── │   only with a filter that asks one: it is loaded, this is its descriptor
+//       │ ── go ──────────────────────▶ │   the parent has a copy
 //       │                               │   create: opens exec.fifo and waits for `start`
 //       ┴ ◀── failed, or end of file ── ┴   end of file: the program runs (both ends are close-on-exec)
 //
@@ -41,6 +43,7 @@ export type ChildMessage =
   | { kind: "ready" }
   /** From the helper between parent and child that joins namespaces: the child's pid as the parent sees it. */
   | { kind: "born"; pid: number }
+  | { kind: "listener"; descriptor: number }
   | { kind: "warning"; message: string }
   /** A stage reached; only when the parent asked for it. */
   | { kind: "debug"; message: string }
@@ -55,10 +58,28 @@ export function openDialogue(): { parent: Fd; child: Fd } {
 }
 
 export function say(fd: number, message: ChildMessage | ParentMessage): void {
-  let bytes = door().encode(formatJson(message));
-  if (bytes.length > MESSAGE_LIMIT)
-    bytes = door().encode(formatJson({ ...message, message: "the reason is too long" }));
+  const bytes = bytesOf(message);
   must("send", "", retrying(nr.SYS_sendto, fd, bytes, bytes.length, MSG_NOSIGNAL, null, 0));
+}
+
+/** By the child under its filter, which may know write and nothing newer. A parent that is gone ends it (SIGPIPE). */
+export function sayPlainly(fd: number, message: ChildMessage): void {
+  const bytes = bytesOf(message);
+  must("write", "", retrying(nr.SYS_write, fd, bytes, bytes.length));
+}
+
+function bytesOf(message: ChildMessage | ParentMessage): Uint8Array {
+  const bytes = door().encode(formatJson(message));
+  if (bytes.length <= MESSAGE_LIMIT) return bytes;
+  return door().encode(formatJson({ ...message, message: "the reason is too long" }));
+}
+
+/** The child's wait under its filter: any packet is the go. */
+export function awaitGoPlainly(fd: number): void {
+  const buffer = new Uint8Array(MESSAGE_LIMIT);
+  if (retrying(nr.SYS_read, fd, buffer, buffer.length) <= 0) {
+    throw new Failure("aborted", "the creating process is gone");
+  }
 }
 
 /** Null at end of file. */

@@ -9,9 +9,11 @@ import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { readText } from "../linux/fd.ts";
 import type { Paths } from "./layout.ts";
 import type { Mappings } from "./mappings.ts";
+import { READINESS_ENVIRONMENT, readinessMount } from "./readiness.ts";
 import type { Rootless } from "./rootless.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
+import { type MemoryPolicy, planMemoryPolicy } from "./spec/memory.ts";
 import { type MountPlan, planMount } from "./spec/mounts.ts";
 import { type LinuxSpec, type ProcessSpec, readSpec, type Spec } from "./spec/schema.ts";
 import { checkGroups, checkRootless, planIdmaps, planUsers } from "./spec/users.ts";
@@ -31,9 +33,10 @@ export interface ProcessPlan {
   limits: ResourceLimit[];
   /** In a new user namespace the right to raise limits is the parent's alone. */
   limitsByParent: boolean;
-  filter: Pick<Filter, "program" | "flags"> | null;
+  filter: Pick<Filter, "program" | "flags" | "listener"> | null;
   /** A user without rights keeps the groups it has: it may not change them. */
   keepsGroups: boolean;
+  memoryPolicy: MemoryPolicy | null;
   noNewKeyring: boolean;
   /** Descriptors from 3 on that go to the program. */
   extraDescriptors: number;
@@ -56,8 +59,16 @@ export interface Plan {
   process: ProcessPlan;
   filter: Filter | null;
   noPivot: boolean;
+  /** Whether the program is to say when it is ready. */
+  readiness: boolean;
   /** Sentences for the log. */
   warnings: string[];
+}
+
+/** Whether the child stops before its root is entered, for what the parent does in the host's namespaces then. */
+export function awaitsHost({ spec: { hooks }, linux }: Plan): boolean {
+  const early = hooks === null ? 0 : hooks.prestart.length + hooks.createRuntime.length;
+  return early > 0 || Object.keys(linux.netDevices).length > 0;
 }
 
 export interface PlanOptions {
@@ -67,6 +78,7 @@ export interface PlanOptions {
   paths: Paths;
   rootless: Rootless;
   noPivot: boolean;
+  readiness: boolean;
   noNewKeyring: boolean;
   /** Descriptors after the standard ones that the program gets: LISTEN_FDS and --preserve-fds together. */
   extraDescriptors: number;
@@ -102,6 +114,10 @@ export function planContainer(options: PlanOptions): Plan {
   const namespaces = planNamespaces(linux);
   checkSpec(spec, linux, namespaces);
   const mappings = planUsers(linux, namespaces, (message) => warnings.push(message));
+  if (options.readiness) {
+    spec.mounts.push(readinessMount(options.paths));
+    process.env.push(READINESS_ENVIRONMENT);
+  }
   const mounts = spec.mounts.map(planMount);
   planIdmaps(mounts, namespaces, mappings);
   const { rootless } = options;
@@ -109,7 +125,8 @@ export function planContainer(options: PlanOptions): Plan {
   checkGroups(rootless.user, process.user.additionalGids);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
-    ...{ id: options.id, bundle: options.bundle, paths: options.paths, noPivot: options.noPivot },
+    ...{ id: options.id, bundle: options.bundle, paths: options.paths },
+    ...{ noPivot: options.noPivot, readiness: options.readiness },
     ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, warnings },
     // Its affinity is for processes that exec adds.
     process: planProcess(
@@ -118,6 +135,7 @@ export function planContainer(options: PlanOptions): Plan {
         filter,
         limitsByParent: namespaces.has("user"),
         keepsGroups: rootless.user,
+        memoryPolicy: planMemoryPolicy(linux.memoryPolicy),
         noNewKeyring: options.noNewKeyring,
         extraDescriptors: options.extraDescriptors,
         extraEnvironment: options.extraEnvironment,
@@ -130,7 +148,7 @@ export function planContainer(options: PlanOptions): Plan {
 export interface ProcessOptions
   extends Pick<
     ProcessPlan,
-    "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent" | "keepsGroups"
+    "noNewKeyring" | "extraDescriptors" | "extraEnvironment" | "limitsByParent" | "keepsGroups" | "memoryPolicy"
   > {
   filter: ProcessPlan["filter"];
   warnings: string[];

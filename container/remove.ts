@@ -15,6 +15,9 @@ import { type Container, isAlive, stateOf, statusOf } from "./state.ts";
 /** Waits for a killed first process to be gone: rounds of this many milliseconds. */
 const GONE_ROUNDS = 100;
 const GONE_WAIT = 100;
+/** Directories below a container's own that are looked into. */
+const DEPTH = 2;
+const DT_DIR = 4;
 
 /** Removes the directory with the files that may be in it. */
 export function removeDirectoryOf(paths: Paths): void {
@@ -23,9 +26,19 @@ export function removeDirectoryOf(paths: Paths): void {
     fs.removeDirectory(paths.directory);
   } catch (thrown) {
     if (errnoOf(thrown) === ENOENT) return;
-    // Something of a broken-off write, or of another runtime.
-    for (const entry of fs.listDirectory(paths.directory)) fs.unlinkIfThere(`${paths.directory}/${entry.name}`);
+    // The socket of readiness, something of a broken-off write, or of another runtime.
+    removeEntries(paths.directory, DEPTH);
     fs.removeDirectory(paths.directory);
+  }
+}
+
+function removeEntries(directory: string, depth: number): void {
+  for (const { name, kind } of fs.listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    if (kind === DT_DIR && depth > 0) {
+      removeEntries(path, depth - 1);
+      fs.removeDirectory(path);
+    } else fs.unlinkIfThere(path);
   }
 }
 

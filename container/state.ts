@@ -16,6 +16,8 @@ import * as nr from "../linux/numbers.ts";
 import { isFrozen } from "./cgroups/freezer.ts";
 import type { CgroupPaths } from "./cgroups/manager.ts";
 import { type Paths, pathsOf } from "./layout.ts";
+import type { Listener } from "./seccomp.ts";
+import type { MemoryPolicy } from "./spec/memory.ts";
 import type { Hooks, MappingSpec } from "./spec/schema.ts";
 import { SPEC_VERSION } from "./version.ts";
 
@@ -37,8 +39,12 @@ export interface KeptConfig {
   Hooks: Partial<Hooks> | null;
   /** "bundle=…", then the annotations as "key=value". */
   labels: string[];
+  /** For exec. */
+  memory_policy: MemoryPolicy | null;
   /** SECCOMP_FILTER_FLAG_* to load seccomp.bpf with, for exec; null without a filter. Ours. */
   seccomp_flags: number | null;
+  /** Who is asked about its calls, for exec. Ours. */
+  seccomp_listener: Listener | null;
 }
 
 export interface ContainerRecord {

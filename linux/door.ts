@@ -22,8 +22,17 @@ export interface Door {
   /** Writes from[start..end) as the inside of a JSON string at into[at..]; returns the new end, or -1 if there might be
    *  no room (six bytes for each byte). */
   escapeJson(from: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number;
-  /** A compiled seccomp program, or a negative errno. The flat form of `rules` is described in host/src/seccomp.rs. */
-  seccomp(defaultAction: number, architectures: string[], names: string[], rules: Uint8Array): Bytes | number;
+  /** A compiled seccomp program, or a negative errno. The flat form of `rules` is described in host/src/seccomp.rs;
+   *  `unknownAction` is for system calls newer than all that `names` mean (-1: the filter decides). */
+  seccomp(
+    ...compiled: [
+      defaultAction: number,
+      architectures: string[],
+      names: string[],
+      rules: Uint8Array,
+      unknownAction: number,
+    ]
+  ): Bytes | number;
   readonly args: string[];
   readonly env: string[];
   /** Called by the host whenever no job is left; waits for the next event and dispatches it. A returned number is the

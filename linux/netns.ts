@@ -35,6 +35,17 @@ export function makeNamespace<T>(path: string, inside: (namespace: Fd) => T): T 
   }
 }
 
+/** What `make` makes in the namespace; the process is where it was before afterwards. */
+export function within<Made>(namespace: Fd, make: () => Made): Made {
+  using home = open(OWN, O_RDONLY);
+  enter(namespace);
+  try {
+    return make();
+  } finally {
+    enter(home);
+  }
+}
+
 /** Goes on in the namespace. That this fails on the way home cannot be survived: all later work would be misplaced. */
 function enter(namespace: Fd): void {
   must("setns", "network", door().syscall(nr.SYS_setns, namespace.number, CLONE_NEWNET));

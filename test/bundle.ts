@@ -69,6 +69,11 @@ export class RuntimeBench implements Disposable {
     return spawnSync(runtime, line, { cwd: this.path, encoding: "utf8", timeout: TIMEOUT, input, stdio: [...stdio] });
   }
 
+  /** With exactly these arguments. */
+  runcBare(args: readonly string[], runtime = OURS): SpawnSyncReturns<string> {
+    return spawnSync(runtime, args, { cwd: this.path, encoding: "utf8", timeout: TIMEOUT });
+  }
+
   /** Configures and runs in the foreground. */
   run(args: readonly string[], bend?: (config: Config) => void, runtime = OURS): SpawnSyncReturns<string> {
     this.configure(args, bend);
@@ -95,7 +100,7 @@ export class RuntimeBench implements Disposable {
   /** The message of the last error in the log, which is what upper layers show. */
   lastError(runtime = OURS): string {
     const lines = readFileSync(this.logOf(runtime), "utf8").trim().split("\n").reverse();
-    for (const line of lines) {
+    for (const line of lines.filter((text) => text !== "")) {
       const entry = JSON.parse(line) as { level: string; msg: string };
       if (entry.level === "error") return entry.msg;
     }

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 
 const FILE_LINES = 400;
 const LINE_COLUMNS = 120;
+/** Of what ships: without its tests and the build's compiler. */
 const RUST_LINES = 1500;
+const COMPILER = "host/src/compile.rs";
 
 /** Folder -> the folders it may import from (ARCHITECTURE.md, "imports go one way"). */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -41,7 +43,7 @@ export function tidy(): Breach[] {
     const lines = readText(path);
     if (lines === null) continue;
     breaches.push(...checkLines(path, lines), ...checkImports(path, lines));
-    if (path.endsWith(".rs")) rust += beforeTests(lines);
+    if (path.endsWith(".rs") && path !== COMPILER) rust += beforeTests(lines);
   }
   if (rust > RUST_LINES)
     breaches.push({ path: "host", line: 1, rule: `${rust} lines of Rust, more than ${RUST_LINES}` });

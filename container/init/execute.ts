@@ -14,6 +14,7 @@ import * as nr from "../../linux/numbers.ts";
 import { execve, exit } from "../../linux/process.ts";
 import { loadFilter } from "../../linux/seccomp.ts";
 import { resetSignals } from "../../linux/signal.ts";
+import { awaitGoPlainly, sayPlainly } from "../messages.ts";
 import type { ProcessPlan } from "../plan.ts";
 import { becomeUser, dropHeld, type Identity } from "./identity.ts";
 import { setPriorities } from "./priority.ts";
@@ -34,7 +35,7 @@ export interface Prepared {
 /** `proc`: a procfs of our own, asked for only when a label must be written. */
 export function prepare(process: ProcessPlan, proc: () => number, warn: (message: string) => void): Prepared {
   setLabels(process, proc);
-  setPriorities(process.spec);
+  setPriorities(process);
   setLimits(process);
   const identity = becomeUser(process, warn);
   if (process.spec.noNewPrivileges) who.setNoNewPrivileges();
@@ -97,12 +98,24 @@ export function awaitStart(fifo: number, proc: number): void {
   fs.writeAll(writer.number, Uint8Array.of(0x30));
 }
 
+/** A filter that asks a listener is loaded while the parent still listens: it takes the notification descriptor out of
+ *  this process and sends it on. Until it has, nothing but write and read is called, so that even a filter that leaves
+ *  everything else to the listener comes this far. Others are loaded last, by `execute`. */
+export function loadListening({ filter }: ProcessPlan, dialogue: number): void {
+  if (filter === null || filter.listener === null) return;
+  const descriptor = loadFilter(filter.program, filter.flags);
+  sayPlainly(dialogue, { kind: "listener", descriptor });
+  awaitGoPlainly(dialogue);
+  // Kept open here, calls would wait for ever once the listener is gone.
+  fs.close(descriptor);
+}
+
 /** Never returns. `failed` is told why when the kernel refuses the program. */
 export function execute({ process, path, env, identity }: Prepared, failed: (message: string) => void): never {
   const { extraDescriptors, filter, spec } = process;
   who.closeOnExecFrom(FIRST_EXTRA + extraDescriptors);
   resetSignals();
-  if (filter !== null) loadFilter(filter.program, filter.flags);
+  if (filter !== null && filter.listener === null) loadFilter(filter.program, filter.flags);
   if (identity.holdsAdmin) dropHeld(identity);
   failed(`exec ${path}: ${errnoSentence(execve(path, spec.args, env))}`);
   exit(EXIT_NOT_EXECUTED);

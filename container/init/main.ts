@@ -13,12 +13,13 @@ import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
 import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
 import { runHooks } from "../hooks.ts";
-import { awaitGo, say } from "../messages.ts";
+import { awaitGo, sayPlainly } from "../messages.ts";
+import { awaitsHost } from "../plan.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices } from "./devices.ts";
-import { awaitStart, execute, FIRST_EXTRA, prepare } from "./execute.ts";
+import { awaitStart, execute, FIRST_EXTRA, loadListening, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
@@ -53,6 +54,7 @@ export function beginContainer(birth: Birth): never {
     birth.debug("init: closing the pipe to signal completion");
     birth.tell({ kind: "ready" });
     awaitGo(birth.dialogue);
+    loadListening(birth.plan.process, birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
       closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
@@ -72,7 +74,7 @@ export function beginContainer(birth: Birth): never {
 /** To the parent while it listens; afterwards to the container's own standard error, as the original does. */
 function report(birth: Birth, what: { message: string; early: boolean; heard: boolean }): void {
   try {
-    if (what.heard) say(birth.dialogue, { kind: "failed", message: what.message, early: what.early });
+    if (what.heard) sayPlainly(birth.dialogue, { kind: "failed", message: what.message, early: what.early });
     else fs.writeAll(2, door().encode(`${what.message}\n`));
   } catch {
     // The parent is gone too: nobody is left to be told.
@@ -136,7 +138,7 @@ function buildRoot(birth: Birth): void {
   joinCgroups(birth);
   const devices = plan.namespaces.has("mount") && needsDevices(birth);
   if (devices) makeDevices(birth);
-  if ((spec.hooks?.prestart.length ?? 0) + (spec.hooks?.createRuntime.length ?? 0) > 0) {
+  if (awaitsHost(plan)) {
     birth.tell({ kind: "hooks" });
     awaitGo(birth.dialogue);
   }

@@ -1,9 +1,13 @@
-// Scheduling of the program: policy (sched_setattr), io priority. From process.scheduler and process.ioPriority.
+// Scheduling of the program: processors, policy (sched_setattr), io priority, memory nodes. From execCPUAffinity,
+// scheduler and ioPriority of `process`, and linux.memoryPolicy.
 
 import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { must } from "../../linux/errno.ts";
+import { errnoSentence, must } from "../../linux/errno.ts";
 import * as nr from "../../linux/numbers.ts";
+import type { ProcessPlan } from "../plan.ts";
+import type { MemoryPolicy } from "../spec/memory.ts";
+import { maskOf, parseRanges } from "../spec/ranges.ts";
 import type { ProcessSpec } from "../spec/schema.ts";
 
 const POLICIES: Readonly<Record<string, number>> = {
@@ -26,14 +30,14 @@ const FLAGS: Readonly<Record<string, number>> = {
   SCHED_FLAG_UTIL_CLAMP_MAX: 64,
 };
 
-/** More than any kernel is built for. */
-const PROCESSORS = 8192;
+/** Bytes of a mask with more processors than any kernel is built for. */
+const WHOLE_MASK = 8192 / 8;
 
 const IO_CLASSES: Readonly<Record<string, number>> = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 };
 
-export function setPriorities({ scheduler, ioPriority, execCPUAffinity }: ProcessSpec): void {
-  const processors = execCPUAffinity?.final || execCPUAffinity?.initial || "";
-  if (processors !== "") setAffinity(processors);
+export function setPriorities({ spec, memoryPolicy }: ProcessPlan): void {
+  const { scheduler, ioPriority, execCPUAffinity } = spec;
+  setFinalAffinity(execCPUAffinity);
   if (scheduler !== null) {
     const policy = POLICIES[scheduler.policy];
     if (policy === undefined) throw new Failure("invalid_argument", `invalid scheduler policy: ${scheduler.policy}`);
@@ -48,28 +52,55 @@ export function setPriorities({ scheduler, ioPriority, execCPUAffinity }: Proces
     view.setBigUint64(32, scheduler.deadline, true);
     view.setBigUint64(40, scheduler.period, true);
     const attributes = new Uint8Array(view.buffer);
-    must("sched_setattr", scheduler.policy, door().syscall(nr.SYS_sched_setattr, 0, attributes, 0));
+    const result = door().syscall(nr.SYS_sched_setattr, 0, attributes, 0);
+    if (result < 0) throw new Failure("failed_precondition", `error setting scheduler: ${errnoSentence(-result)}`);
   }
   if (ioPriority !== null) {
     const kind = IO_CLASSES[ioPriority.class];
     if (kind === undefined) throw new Failure("invalid_argument", `invalid ioPriority class: ${ioPriority.class}`);
     const WHO_PROCESS = 1;
     const value = kind * 0x2000 + ioPriority.priority;
-    must("ioprio_set", ioPriority.class, door().syscall(nr.SYS_ioprio_set, WHO_PROCESS, 0, value));
+    const result = door().syscall(nr.SYS_ioprio_set, WHO_PROCESS, 0, value);
+    if (result < 0) throw new Failure("failed_precondition", `failed to set io priority: ${errnoSentence(-result)}`);
+  }
+  if (memoryPolicy !== null) setMemoryPolicy(memoryPolicy);
+}
+
+function setMemoryPolicy({ mode, flags, nodes }: MemoryPolicy): void {
+  const mask = nodes.length === 0 ? null : maskOf(nodes);
+  // The kernel looks at one bit less than it is told.
+  const bits = mask === null ? 0 : mask.length * 8 + 1;
+  must("set_mempolicy", "", door().syscall(nr.SYS_set_mempolicy, mode | flags, mask, bits));
+}
+
+/** In the container's cgroups, whose own processors bound it. Without a wish of config.json all of those, whatever the
+ *  runtime itself was held to; an initial one alone stays as it was inherited. */
+function setFinalAffinity(wanted: ProcessSpec["execCPUAffinity"]): void {
+  if (wanted === null || (wanted.final === "" && wanted.initial === "")) {
+    door().syscall(nr.SYS_sched_setaffinity, 0, WHOLE_MASK, new Uint8Array(WHOLE_MASK).fill(0xff));
+  } else if (wanted.final !== "") setAffinity(wanted.final, "final");
+}
+
+/** Runs `work` with the processors that a process born in it is to begin with. */
+export function withInitialAffinity<Result>(wanted: ProcessSpec["execCPUAffinity"], work: () => Result): Result {
+  const initial = wanted?.initial ?? "";
+  if (initial === "") return work();
+  const before = new Uint8Array(WHOLE_MASK);
+  const length = must("sched_getaffinity", "", door().syscall(nr.SYS_sched_getaffinity, 0, before.length, before));
+  setAffinity(initial, "initial");
+  try {
+    return work();
+  } finally {
+    door().syscall(nr.SYS_sched_setaffinity, 0, length, before);
   }
 }
 
-/** "0-3,7": the processors it may run on. */
-function setAffinity(text: string): void {
-  const mask = new Uint8Array(PROCESSORS / 8);
-  for (const part of text.split(",")) {
-    const [, from, to] = /^(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
-    if (from === undefined || Number(to ?? from) >= PROCESSORS || Number(to ?? from) < Number(from)) {
-      throw new Failure("invalid_argument", `invalid CPU affinity: ${text}`);
-    }
-    for (let at = Number(from); at <= Number(to ?? from); at++) mask[at >> 3]! |= 1 << (at & 7);
+function setAffinity(text: string, which: string): void {
+  const mask = maskOf(parseRanges(text));
+  const result = door().syscall(nr.SYS_sched_setaffinity, 0, mask.length, mask);
+  if (result < 0) {
+    throw new Failure("failed_precondition", `error setting ${which} CPU affinity: ${errnoSentence(-result)}`);
   }
-  must("sched_setaffinity", text, door().syscall(nr.SYS_sched_setaffinity, 0, mask.length, mask));
 }
 
 function flagOf(name: string): number {

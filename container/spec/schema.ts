@@ -162,13 +162,21 @@ const device = record({
 
 const namespaceEntry = record({ type: text, path: or(text, "") });
 
+const intelRdt = record({
+  closID: or(text, ""),
+  schemata: list(text),
+  l3CacheSchema: or(text, ""),
+  memBwSchema: or(text, ""),
+  enableMonitoring: or(flag, false),
+});
+
 const linux = record({
   namespaces: list(namespaceEntry),
   uidMappings: list(idMapping),
   gidMappings: list(idMapping),
   timeOffsets: map(record({ secs: or(int64, 0n), nanosecs: or(uint32, 0) })),
   devices: list(device),
-  netDevices: map(raw),
+  netDevices: map(record({ name: or(text, "") })),
   cgroupsPath: or(text, ""),
   resources: optional(readResources),
   rootfsPropagation: or(text, ""),
@@ -178,8 +186,8 @@ const linux = record({
   readonlyPaths: list(text),
   mountLabel: or(text, ""),
   personality: optional(record({ domain: oneOf("LINUX", "LINUX32"), flags: list(text) })),
-  intelRdt: optional(raw),
-  memoryPolicy: optional(raw),
+  intelRdt: optional(intelRdt),
+  memoryPolicy: optional(record({ mode: or(text, ""), nodes: or(text, ""), flags: list(text) })),
 });
 
 export const readSpec = record({

@@ -26,6 +26,7 @@ export const readSeccomp = record({
 export type SeccompSpec = Read<typeof readSeccomp>;
 
 const EPERM = 1;
+const ENOSYS = 38;
 // include/uapi/linux/seccomp.h
 const ACTIONS: Readonly<Record<string, number>> = {
   SCMP_ACT_KILL: 0x00000000,
@@ -33,6 +34,7 @@ const ACTIONS: Readonly<Record<string, number>> = {
   SCMP_ACT_KILL_PROCESS: 0x80000000,
   SCMP_ACT_TRAP: 0x00030000,
   SCMP_ACT_ERRNO: 0x00050000,
+  SCMP_ACT_NOTIFY: 0x7fc00000,
   SCMP_ACT_TRACE: 0x7ff00000,
   SCMP_ACT_LOG: 0x7ffc0000,
   SCMP_ACT_ALLOW: 0x7fff0000,
@@ -69,6 +71,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   SCMP_ARCH_RISCV64: "riscv64",
   SCMP_ARCH_S390: "s390",
   SCMP_ARCH_S390X: "s390x",
+  SCMP_ARCH_LOONGARCH64: "loongarch64",
 };
 export const SECCOMP_ARCHITECTURES = [...Object.keys(ARCHITECTURES)];
 
@@ -77,10 +80,16 @@ export interface FlatRules {
   architectures: string[];
   names: string[];
   rules: Uint8Array;
+  /** For system calls newer than all that are named; -1: the default action. */
+  unknownAction: number;
+  /** Whether a rule asks a listener. */
+  listens: boolean;
 }
 
+/** Under these a system call that is not named goes on, or its tracer knows what to do: it needs no answer of ours. */
+const PERMISSIVE = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
+
 function actionOf(name: string, errno: number | null): number {
-  if (name === "SCMP_ACT_NOTIFY") throw new Failure("unimplemented", "SCMP_ACT_NOTIFY is not supported yet");
   const action = ACTIONS[name];
   if (action === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid action for seccomp`);
   const carries = name === "SCMP_ACT_ERRNO" || name === "SCMP_ACT_TRACE";
@@ -97,14 +106,29 @@ export function compileRules(spec: SeccompSpec): FlatRules {
   if (spec.defaultAction === "")
     throw new Failure("invalid_argument", "config.json: linux.seccomp.defaultAction is empty");
   const defaultAction = actionOf(spec.defaultAction, spec.defaultErrnoRet);
+  const listens = spec.syscalls.some((entry) => entry.action === "SCMP_ACT_NOTIFY");
+  checkNotify(spec);
   const architectures = spec.architectures.map((name) => {
     const known = ARCHITECTURES[name];
     if (known === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid arch for seccomp`);
     return known;
   });
   const rules = spec.syscalls.flatMap((entry) => flattenRule(entry, defaultAction));
-  const names = [...new Set(rules.map((entry) => entry.name))];
-  return { defaultAction, architectures, names, rules: encode(rules, names) };
+  // Those of rules that say nothing new count, too: whoever wrote them knew these calls.
+  const names = [...new Set(spec.syscalls.flatMap((entry) => entry.names))];
+  // A C library takes "no such call" as the reason to try an older one, and anything else as the answer.
+  const unknownAction = PERMISSIVE.includes(spec.defaultAction) ? -1 : ACTIONS["SCMP_ACT_ERRNO"]! + ENOSYS;
+  return { defaultAction, architectures, names, rules: encode(rules, names), unknownAction, listens };
+}
+
+/** The process tells its parent of the listener by write, after the filter is loaded. */
+function checkNotify({ defaultAction, syscalls }: SeccompSpec): void {
+  if (syscalls.some(({ action, names }) => action === "SCMP_ACT_NOTIFY" && names.includes("write"))) {
+    throw new Failure("invalid_argument", "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+  }
+  if (defaultAction === "SCMP_ACT_NOTIFY") {
+    throw new Failure("invalid_argument", "SCMP_ACT_NOTIFY cannot be used as default action");
+  }
 }
 
 function flattenRule(entry: SeccompSpec["syscalls"][number], defaultAction: number): FlatRule[] {

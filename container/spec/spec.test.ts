@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { parseJson } from "../../base/json.ts";
 import { checkSpec, cleanPath, planNamespaces } from "./check.ts";
 import { planMount } from "./mounts.ts";
+import { maskOf, parseRanges } from "./ranges.ts";
 import { readSpec } from "./schema.ts";
 import { compileRules, readSeccomp } from "./seccomp.ts";
 
@@ -84,9 +85,26 @@ test("namespaces, sysctls and propagation are checked with the original's words"
   assert.throws(() => check('{"hostname":"a","linux":{}}'), /without a private UTS namespace/);
   assert.throws(
     () => check('{"linux":{"sysctl":{"kernel.shmmax":"1"}}}'),
-    /sysctl "kernel.shmmax" is not in a separate kernel namespace/,
+    /sysctl "kernel.shmmax" is not allowed in the hosts ipc namespace/,
   );
   check('{"linux":{"sysctl":{"kernel.shmmax":"1"},"namespaces":[{"type":"ipc"}]}}');
+});
+
+for (const [text, numbers] of [
+  ["", []],
+  ["0-3,7", [0, 1, 2, 3, 7]],
+  ["7, 1 ,1-2,", [1, 2, 7]],
+] as const) {
+  test(`a list of processors is read: "${text}"`, () => assert.deepEqual(parseRanges(text), numbers));
+}
+
+for (const text of ["x", "3-1", "-1", "0-70000", ",", "0-9876543210"]) {
+  test(`what is no list of processors is refused: "${text}"`, () => assert.throws(() => parseRanges(text), /in set/));
+}
+
+test("a mask has whole words of 64 bits", () => {
+  assert.deepEqual([...maskOf([0, 9])], [1, 2, 0, 0, 0, 0, 0, 0]);
+  assert.equal(maskOf([64]).length, 16);
 });
 
 test("paths are cleaned lexically", () => assert.equal(cleanPath("//a/./b/../../../c/"), "/c"));

@@ -28,7 +28,7 @@ pub unsafe fn make(context: *mut js::JSContext) -> js::JSValue {
         (c"decode", decode, 3),
         (c"title", title, 1),
         (c"escapeJson", escape_json, 5),
-        (c"seccomp", seccomp::compile, 4),
+        (c"seccomp", seccomp::compile, 5),
     ];
     for (name, function, length) in functions {
         let kind = js::JSCFunctionEnum_JS_CFUNC_generic;

@@ -4,7 +4,7 @@
 use crate::{door, text};
 use libseccomp_sys as lib;
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int, CString};
+use std::ffi::{c_char, c_int, CStr, CString};
 
 /// Bytes of one argument comparison in the flat form: u32 index, u32 operator, u64 value, u64 second value.
 const COMPARISON: usize = 24;
@@ -12,9 +12,14 @@ const COMPARISON: usize = 24;
 const HEAD: usize = 16;
 const MAXIMUM_COMPARISONS: usize = 6;
 
-/// seccomp(defaultAction, architectures, names, rules): the program as a Uint8Array, or a negative errno.
+/// Rules from which on libseccomp's binary tree is asked for: up to 2.5.4 it goes wrong without any rule.
+const TREE_RULES: usize = 32;
+
+/// seccomp(defaultAction, architectures, names, rules, unknownAction): the program as a Uint8Array, or a negative
+/// errno.
 /// `architectures` is an array of libseccomp's architecture names, `names` of system calls, `rules` the flat form
 /// (see above, native byte order). A name unknown on an architecture is skipped there, as the original does.
+/// `unknownAction` is for numbers above all that `names` mean, which are newer than whoever wrote the rules; -1: none.
 ///
 /// # Safety
 /// Called by the engine with live values.
@@ -24,11 +29,13 @@ pub unsafe extern "C" fn compile(
     count: c_int,
     arguments: *mut js::JSValue,
 ) -> js::JSValue {
-    if count < 4 {
-        return js::JS_ThrowTypeError(context, c"seccomp: four arguments are needed".as_ptr());
+    if count < 5 {
+        return js::JS_ThrowTypeError(context, c"seccomp: five arguments are needed".as_ptr());
     }
-    let mut action = 0i64;
-    if js::JS_ToInt64(context, &mut action, *arguments) != 0 {
+    let (mut action, mut unknown) = (0i64, 0i64);
+    if js::JS_ToInt64(context, &mut action, *arguments) != 0
+        || js::JS_ToInt64(context, &mut unknown, *arguments.add(4)) != 0
+    {
         return js::JS_EXCEPTION;
     }
     let architectures = list(context, *arguments.add(1));
@@ -41,7 +48,12 @@ pub unsafe extern "C" fn compile(
     let result = fill(filter, &architectures, &names, rules).and_then(|()| export(filter));
     lib::seccomp_release(filter);
     match result {
-        Ok(program) => js::JS_NewUint8ArrayCopy(context, program.as_ptr(), program.len() as _),
+        Ok(mut program) => {
+            if unknown >= 0 {
+                program.splice(0..0, stub(unknown as u32, &architectures, &names));
+            }
+            js::JS_NewUint8ArrayCopy(context, program.as_ptr(), program.len() as _)
+        }
         Err(code) => js::JS_NewNumber(context, f64::from(code)),
     }
 }
@@ -70,8 +82,8 @@ unsafe fn fill(filter: lib::scmp_filter_ctx, archs: &[CString], names: &[CString
         }
     }
     check(lib::seccomp_attr_set(filter, lib::scmp_filter_attr::SCMP_FLTATR_CTL_NNP, 0))?;
-    check(lib::seccomp_attr_set(filter, lib::scmp_filter_attr::SCMP_FLTATR_CTL_OPTIMIZE, 2))?;
     let mut at = 0;
+    let mut added_rules = 0;
     while at + HEAD <= rules.len() {
         let [action, name, comparisons] = [0, 4, 8].map(|offset| word(rules, at + offset));
         at += HEAD;
@@ -90,6 +102,10 @@ unsafe fn fill(filter: lib::scmp_filter_ctx, archs: &[CString], names: &[CString
         if added != 0 && added != -libc::EACCES {
             return Err(added);
         }
+        added_rules += 1;
+    }
+    if added_rules > TREE_RULES {
+        check(lib::seccomp_attr_set(filter, lib::scmp_filter_attr::SCMP_FLTATR_CTL_OPTIMIZE, 2))?;
     }
     Ok(())
 }
@@ -129,4 +145,40 @@ unsafe fn export(filter: lib::scmp_filter_ctx) -> Result<Vec<u8>, i32> {
     libc::close(fd);
     check(exported)?;
     if got as usize == size { Ok(program) } else { Err(-libc::EIO) }
+}
+
+/// Ten instructions before the program: a number above the highest that the rules name on the caller's architecture
+/// gets `action`. An architecture that the filter does not list is left to the filter.
+unsafe fn stub(action: u32, archs: &[CString], names: &[CString]) -> Vec<u8> {
+    let listed = |name: &CStr| archs.iter().any(|arch| arch.as_c_str() == name);
+    let highest = |token: u32, known: bool| {
+        let numbers = names.iter().map(|name| lib::seccomp_syscall_resolve_name_arch(token, name.as_ptr()));
+        // Negative ones are libseccomp's own, for calls that this architecture does not have.
+        numbers.filter(|number| known && *number > 0).max().map_or(u32::MAX, |number| number as u32)
+    };
+    let native = highest(lib::SCMP_ARCH_X86_64, true);
+    let x32 = highest(lib::SCMP_ARCH_X32, listed(c"x32"));
+    let x86 = highest(lib::SCMP_ARCH_X86, listed(c"x86"));
+    const X32_BIT: u32 = 1 << 30;
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let jump = |test: u32| (libc::BPF_JMP | test | libc::BPF_K) as u16;
+    // (code, jump if true, jump if false, operand); struct seccomp_data has the number at 0 and the architecture at 4.
+    let program: [(u16, u8, u8, u32); 10] = [
+        (load, 0, 0, 4),
+        (jump(libc::BPF_JEQ), 5, 0, lib::SCMP_ARCH_X86),
+        (jump(libc::BPF_JEQ), 0, 7, lib::SCMP_ARCH_X86_64),
+        (load, 0, 0, 0),
+        (jump(libc::BPF_JSET), 1, 0, X32_BIT),
+        (jump(libc::BPF_JGT), 3, 4, native),
+        (jump(libc::BPF_JGT), 2, 3, if x32 == u32::MAX { x32 } else { x32 | X32_BIT }),
+        (load, 0, 0, 0),
+        (jump(libc::BPF_JGT), 0, 1, x86),
+        ((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, action),
+    ];
+    let bytes = |(code, yes, no, operand): (u16, u8, u8, u32)| {
+        let [a, b] = code.to_ne_bytes();
+        let [e, f, g, h] = operand.to_ne_bytes();
+        [a, b, yes, no, e, f, g, h]
+    };
+    program.into_iter().flat_map(bytes).collect()
 }

@@ -20,8 +20,12 @@ export class Log {
     this.#file = path === "" || path === "/dev/stderr" ? null : open(path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
   }
 
-  /** Null unless --debug was given. */
-  get debug(): ((message: string) => void) | null {
+  debug(message: string): void {
+    if (this.#debug) this.#put("debug", message);
+  }
+
+  /** Who reads what a container's stages say; null when --debug was not given. */
+  get stages(): ((message: string) => void) | null {
     return this.#debug ? (message) => this.#put("debug", message) : null;
   }
 

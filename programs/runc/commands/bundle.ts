@@ -44,9 +44,11 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     rootless: rootlessOf(context.rootless, context.env["PATH"] ?? ""),
     noPivot: given.noPivot.value,
     noNewKeyring: given.noNewKeyring.value,
+    readiness: (context.env["NOTIFY_SOCKET"] ?? "") !== "",
     ...extra,
   });
   for (const warning of plan.warnings) context.log.warn(warning);
+  if (plan.filter !== null) context.log.debug(`seccomp filter flags: ${plan.filter.flags}`);
   return plan;
 }
 

@@ -28,7 +28,7 @@ export const create: Command = {
       }
       using console = terminal ? connectUnix(given.console.value) : null;
       const warn = (message: string) => context.log.warn(message);
-      const voice = { warn, debug: context.log.debug };
+      const voice = { warn, debug: context.log.stages };
       const created = starting(() => createContainer({ plan, fifo: true, console: console?.number ?? null, ...voice }));
       try {
         writePidFile(given.pidFile.value, created.pid);

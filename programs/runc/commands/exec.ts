@@ -7,6 +7,7 @@ import { execInContainer } from "../../../container/exec.ts";
 import { parseConfig, readBundle } from "../../../container/plan.ts";
 import { requireSealed } from "../../../container/seal.ts";
 import { checkProcess } from "../../../container/spec/check.ts";
+import { parseRanges } from "../../../container/spec/ranges.ts";
 import { type ProcessSpec, readProcess } from "../../../container/spec/schema.ts";
 import { type Container, loadContainer, stateOf } from "../../../container/state.ts";
 import { readText } from "../../../linux/fd.ts";
@@ -96,6 +97,8 @@ function execute(id: string, args: readonly string[], { given, context }: { give
       ...extraDescriptors(given.preserve.value, context),
     }),
   );
+  const initial = process.execCPUAffinity?.initial ?? "";
+  if (initial !== "") context.log.debug(`nsexec[${executed.pid}]: affinity: 0x${hexMask(initial)}`);
   try {
     const master = console.receive();
     foreground?.prepare(master);
@@ -167,6 +170,12 @@ function parseUser(text: string): { uid: number; gid?: number } {
       cause: thrown,
     });
   }
+}
+
+function hexMask(processors: string): string {
+  return parseRanges(processors)
+    .reduce((bits, at) => bits | (1n << BigInt(at)), 0n)
+    .toString(16);
 }
 
 function subgroupsOf(entries: readonly string[]): Map<string, string> | null {

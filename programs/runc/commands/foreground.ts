@@ -1,10 +1,11 @@
 // runc in the foreground: waits for the container's process, reaps what falls to it, hands signals on, and carries the
 // terminal's bytes when there is one. One poll loop; the only file of runc that waits for more than one thing.
 
+import type { Readiness } from "../../../container/readiness.ts";
 import { door } from "../../../linux/door.ts";
 import * as fs from "../../../linux/fd.ts";
 import * as nr from "../../../linux/numbers.ts";
-import { waitChild } from "../../../linux/process.ts";
+import { processId, waitChild } from "../../../linux/process.ts";
 import * as signals from "../../../linux/signal.ts";
 import { clearOnlcr, rawMode, setWindowSize, windowSize } from "../../../linux/tty.ts";
 
@@ -38,13 +39,15 @@ export class Foreground {
     resize(master.number);
   }
 
-  /** Until `pid` has ended; its code, or 128 and the signal. Takes the master. */
-  follow(pid: number, master: fs.Fd | null): number {
+  /** Until `pid` has ended; its code, or 128 and the signal. Takes the master. What watches this process goes on
+   *  watching it when the program is ready. */
+  follow(pid: number, master: fs.Fd | null, readiness: Readiness | null = null): number {
     using terminal = master;
     using _raw = terminal === null ? null : rawMode(0);
     let input = terminal !== null;
+    let unready = readiness?.descriptor ?? -1;
     for (;;) {
-      const watched = [this.#signals.number, terminal?.number ?? -1, input ? 0 : -1];
+      const watched = [this.#signals.number, terminal?.number ?? -1, input ? 0 : -1, unready];
       const ready = pollReadable(watched);
       if (ready[0]) {
         const code = this.#handleSignals(pid, terminal);
@@ -55,6 +58,7 @@ export class Foreground {
       }
       if (ready[1] && terminal !== null) copy(terminal.number, 1);
       if (ready[2] && terminal !== null) input = copy(0, terminal.number);
+      if (ready[3] && isReady(readiness!)) unready = -1;
     }
   }
 
@@ -66,6 +70,15 @@ export class Foreground {
       else if (!NOT_FORWARDED.includes(signal)) signals.kill(pid, signal);
     }
     return code;
+  }
+}
+
+/** A watcher that has gone is none of the container's business. */
+function isReady(readiness: Readiness): boolean {
+  try {
+    return readiness.handOn(processId());
+  } catch {
+    return true;
   }
 }
 

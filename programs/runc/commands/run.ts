@@ -4,8 +4,10 @@
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer, stateFor } from "../../../container/create.ts";
 import { runHooks } from "../../../container/hooks.ts";
+import { Readiness } from "../../../container/readiness.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
 import { requireSealed } from "../../../container/seal.ts";
+import { type ContainerRecord, isAlive } from "../../../container/state.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
 import type { Command } from "../command.ts";
 import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
@@ -13,6 +15,15 @@ import { starting } from "./create.ts";
 import { Foreground } from "./foreground.ts";
 import { sendPidfd } from "./pidfd.ts";
 import { openConsole } from "./terminal.ts";
+
+/** A watcher that has gone is none of the container's business. */
+function awaitReadiness(readiness: Readiness, record: ContainerRecord): void {
+  try {
+    readiness.wait(record.init_process_pid, () => isAlive(record));
+  } catch {
+    return;
+  }
+}
 
 export const run: Command = {
   name: "run",
@@ -25,7 +36,7 @@ export const run: Command = {
     const noSubreaper = line.flags.bool("no-subreaper", "", "disable the use of the subreaper");
     const [id] = line.parse(1, 1);
     const warn = (message: string) => context.log.warn(message);
-    const voice = { warn, debug: context.log.debug };
+    const voice = { warn, debug: context.log.stages };
     try {
       requireSealed();
       const plan = planFrom(given, id!, context);
@@ -35,6 +46,7 @@ export const run: Command = {
       const created = starting(() => createContainer({ plan, fifo: false, console: console.send, ...voice }));
       const container = { paths: plan.paths, record: created.record };
       try {
+        using readiness = plan.readiness ? new Readiness(plan.paths, context.env["NOTIFY_SOCKET"]!) : null;
         const master = console.receive();
         foreground?.prepare(master);
         writePidFile(given.pidFile.value, created.pid);
@@ -43,8 +55,11 @@ export const run: Command = {
         const failed = created.outcome();
         if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
         runHooks(plan.spec.hooks?.poststart ?? [], stateFor(plan, created.pid, "running"));
-        if (foreground === null) return 0;
-        const code = foreground.follow(created.pid, master);
+        if (foreground === null) {
+          if (readiness !== null) awaitReadiness(readiness, created.record);
+          return 0;
+        }
+        const code = foreground.follow(created.pid, master, readiness);
         if (!keep.value) removeContainer(container, warn);
         return code;
       } catch (thrown) {

@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: ["wire", "base", "api"],
   linux: ["linux", "base"],
   runtime: ["runtime", "linux", "base", "wire"],
-  container: ["container", "runtime", "linux", "base", "api"],
+  container: ["container", "runtime", "linux", "base", "api", "wire/dbus"],
   core: ["core", "runtime", "linux", "base", "api", "wire"],
   programs: ["container", "core", "runtime", "linux", "base", "api", "wire"],
 };

@@ -19,7 +19,7 @@ import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
 import { makePermitted } from "./cgroups/rootless.ts";
 import { giveFilter } from "./filters.ts";
-import { runHooks } from "./hooks.ts";
+import { runEarlyHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
 import { limitFailure } from "./init/execute.ts";
 import { beginContainer } from "./init/main.ts";
@@ -218,9 +218,7 @@ function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups
       settle();
       const { hooks } = plan.spec;
       started.devices.move(plan, pid);
-      prefixed("error during container init: ", () =>
-        runHooks([...(hooks?.prestart ?? []), ...(hooks?.createRuntime ?? [])], stateFor(plan, pid, "creating")),
-      );
+      prefixed("error during container init: ", () => runEarlyHooks(hooks, stateFor(plan, pid, "creating")));
       say(dialogue.number, { kind: "go" });
     }
     if (message.kind === "ready") break;

@@ -11,12 +11,13 @@ import * as fs from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
 import { execve, exit, fork, waitChild } from "../linux/process.ts";
 import { kill, resetSignals, SIGKILL } from "../linux/signal.ts";
-import type { HookSpec } from "./spec/schema.ts";
+import type { HookSpec, Hooks } from "./spec/schema.ts";
 import { SPEC_VERSION } from "./version.ts";
 
 /** Bytes of a hook's output that an error repeats. */
 const OUTPUT_LIMIT = 64 << 10;
 const EXIT_NOT_EXECUTED = 127;
+const POLLIN = 1;
 
 export interface HookState {
   id: string;
@@ -32,60 +33,86 @@ export function stateDocument({ annotations, ...state }: HookState): object {
   return { ociVersion: SPEC_VERSION, ...state, ...(some ? { annotations } : {}) };
 }
 
+export interface HookRound {
+  /** As config.json names the list: it stands in the sentence of a failure. */
+  kind: keyof Hooks;
+  hooks: readonly HookSpec[];
+  /** For hooks that name no environment of their own. */
+  environment: readonly string[];
+  state: HookState;
+}
+
 /** Runs them in order; the first that fails ends it with runc's sentence. */
-export function runHooks(hooks: readonly HookSpec[], state: HookState): void {
+export function runHooks({ kind, hooks, environment, state }: HookRound): void {
   if (hooks.length === 0) return;
   const input = formatJson(stateDocument(state));
   hooks.forEach((hook, index) => {
-    const failure = runHook(hook, input);
+    const failure = runHook(hook, hook.env ?? environment, input);
     if (failure !== null) {
-      throw new Failure("failed_precondition", `error running hook #${index}: error running hook: ${failure}`);
+      throw new Failure("failed_precondition", `error running ${kind} hook #${index}: ${failure}`);
     }
   });
 }
 
-function runHook(hook: HookSpec, input: string): string | null {
+/** Those of the host's namespaces, before the root is entered. */
+export function runEarlyHooks(hooks: Hooks | null, state: HookState): void {
+  for (const kind of ["prestart", "createRuntime"] as const) {
+    runHooks({ kind, hooks: hooks?.[kind] ?? [], environment: door().env, state });
+  }
+}
+
+function runHook(hook: HookSpec, environment: readonly string[], input: string): string | null {
   using stdin = memoryFile(input);
-  const stdout = fs.pipe();
+  const [stdout, stderr, refusal] = [fs.pipe(), fs.pipe(), fs.pipe()] as const;
   const pid = fork();
   if (pid === 0) {
     fs.duplicateTo(stdin.number, 0);
     fs.duplicateTo(stdout.write.number, 1);
-    fs.duplicateTo(stdout.write.number, 2);
+    fs.duplicateTo(stderr.write.number, 2);
     closeOnExecFrom(3);
     resetSignals();
-    const errno = execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], hook.env);
-    fs.writeAll(1, door().encode(errnoSentence(errno)));
+    const errno = execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], environment);
+    fs.writeAll(refusal.write.number, door().encode(`fork/exec ${hook.path}: ${errnoSentence(errno)}`));
     exit(EXIT_NOT_EXECUTED);
   }
-  stdout.write.close();
-  const { output, timedOut } = collect(stdout.read, pid, hook.timeout);
+  for (const { write } of [stdout, stderr, refusal]) write.close();
+  const { texts, timedOut } = collect([stdout.read, stderr.read, refusal.read], pid, hook.timeout);
   const ended = waitChild(pid);
   if (timedOut) return `hook ran past specified timeout of ${(hook.timeout ?? 0).toFixed(1)}s`;
   if (ended === null || ended.code === 0) return null;
+  const [output, errors, refused] = texts;
+  if (refused !== "") return refused!;
   const how = ended.signal === null ? `exit status ${ended.code}` : `signal: ${ended.signal}`;
-  return `${how}, stdout: ${output}, stderr: `;
+  return `${how}, stdout: ${output}, stderr: ${errors}`;
 }
 
-function collect(from: fs.Fd, pid: number, timeout: number | null): { output: string; timedOut: boolean } {
-  using reader = from;
+/** What comes out of each until all have ended; a hook that takes too long (seconds) is killed. */
+function collect(from: fs.Fd[], pid: number, timeout: number | null): { texts: string[]; timedOut: boolean } {
   const deadline =
     timeout === null || timeout <= 0 ? Number.POSITIVE_INFINITY : monotonicMilliseconds() + timeout * 1000;
-  let output = "";
+  const texts = from.map(() => "");
+  // struct pollfd: int fd, short events (POLLIN), short revents; a negative fd is skipped
+  const poll = Int32Array.from(from.flatMap(({ number }) => [number, POLLIN]));
   const buffer = new Uint8Array(4096);
-  for (;;) {
+  for (let open = from.length; open > 0; ) {
     const left =
       deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.ceil(deadline - monotonicMilliseconds()));
-    // struct pollfd: int fd, short events (POLLIN), short revents
-    const poll = Int32Array.of(reader.number, 1);
-    if (door().syscall(nr.SYS_poll, poll, 1, left) === 0) {
+    if (door().syscall(nr.SYS_poll, poll, from.length, left) === 0) {
       kill(pid, SIGKILL);
-      return { output, timedOut: true };
+      for (const reader of from) reader.close();
+      return { texts, timedOut: true };
     }
-    const got = fs.read(reader.number, buffer) ?? 0;
-    if (got === 0) return { output, timedOut: false };
-    if (output.length < OUTPUT_LIMIT) output += door().decode(buffer, 0, got);
+    from.forEach((reader, at) => {
+      if (poll[2 * at]! < 0 || poll[2 * at + 1]! >> 16 === 0) return;
+      const got = fs.read(reader.number, buffer) ?? 0;
+      if (got === 0) {
+        poll[2 * at] = -1;
+        reader.close();
+        open--;
+      } else if (texts[at]!.length < OUTPUT_LIMIT) texts[at] += door().decode(buffer, 0, got);
+    });
   }
+  return { texts, timedOut: false };
 }
 
 function memoryFile(text: string): fs.Fd {

@@ -2,6 +2,7 @@
 // can be repeated after any crash.
 
 import { messageOf } from "../base/errors.ts";
+import { door } from "../linux/door.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { pause } from "../linux/process.ts";
@@ -51,7 +52,10 @@ export function removeContainer({ paths, record }: Container, warn: (message: st
   removeDirectoryOf(paths);
   const hooks = record.config.Hooks?.poststop ?? [];
   try {
-    runHooks(hooks, { ...after, pid: 0, status: "stopped" });
+    runHooks({
+      ...{ kind: "poststop", hooks, environment: door().env },
+      state: { ...after, pid: 0, status: "stopped" },
+    });
   } catch (thrown) {
     warn(messageOf(thrown));
   }

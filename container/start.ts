@@ -19,7 +19,9 @@ export function startContainer(container: Container): void {
   readFifo(container);
   fs.unlinkIfThere(paths.fifo);
   const hooks = record.config.Hooks?.poststart ?? [];
-  if (hooks.length > 0) runHooks(hooks, { ...stateOf(container), status: "running" });
+  if (hooks.length === 0) return;
+  const state = { ...stateOf(container), status: "running" };
+  runHooks({ kind: "poststart", hooks, environment: door().env, state });
 }
 
 /** Opening it for reading lets the waiting process open it for writing; one byte says that it goes on. The open does

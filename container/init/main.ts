@@ -7,6 +7,7 @@
 import { messageOf } from "../../base/errors.ts";
 import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
+import { must } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
 import { raiseLoopback } from "../../linux/network.ts";
@@ -63,7 +64,11 @@ export function beginContainer(birth: Birth): never {
       awaitStart(birth.fifo, birth.proc());
       if (birth.plan.rootless.user) setDumpable(false);
     }
-    runHooks(birth.plan.spec.hooks?.startContainer ?? [], hookState(birth, "created"));
+    runHooks({
+      ...{ kind: "startContainer", hooks: birth.plan.spec.hooks?.startContainer ?? [] },
+      // The one kind that finds itself where the program will be, so it finds the program's environment, too.
+      ...{ environment: prepared.env, state: hookState(birth, "created") },
+    });
     execute(prepared, (message) => report(birth, { message, early, heard }));
   } catch (thrown) {
     report(birth, { message: messageOf(thrown), early, heard });
@@ -142,7 +147,7 @@ function buildRoot(birth: Birth): void {
     birth.tell({ kind: "hooks" });
     awaitGo(birth.dialogue);
   }
-  runHooks(spec.hooks?.createContainer ?? [], hookState(birth, "creating"));
+  if ((spec.hooks?.createContainer.length ?? 0) > 0) runCreateContainerHooks(birth);
   enterRoot(birth);
   makeWorkingDirectory(birth);
   if (birth.console !== null) {
@@ -155,6 +160,13 @@ function buildRoot(birth: Birth): void {
   setSysctls(birth);
   protectPaths(birth);
   if (linux.personality !== null) setPersonality(linux.personality.domain === "LINUX32" ? PER_LINUX32 : 0);
+}
+
+/** They stand in the root filesystem, which is not / yet. */
+function runCreateContainerHooks(birth: Birth): void {
+  must("fchdir", birth.plan.rootfs, door().syscall(nr.SYS_fchdir, birth.root.number));
+  const { createContainer: hooks } = birth.plan.spec.hooks!;
+  runHooks({ kind: "createContainer", hooks, environment: [], state: hookState(birth, "creating") });
 }
 
 function makeWorkingDirectory(birth: Birth): void {

@@ -74,7 +74,7 @@ const mount = record({
   gidMappings: list(idMapping),
 });
 
-const hook = record({ path: text, args: list(text), env: list(text), timeout: optional(int32) });
+const hook = record({ path: text, args: list(text), env: optional(list(text)), timeout: optional(int32) });
 
 const hooks = record({
   prestart: list(hook),

@@ -8,6 +8,7 @@ import { Readiness } from "../../../container/readiness.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
 import { requireSealed } from "../../../container/seal.ts";
 import { type ContainerRecord, isAlive } from "../../../container/state.ts";
+import { door } from "../../../linux/door.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
 import type { Command } from "../command.ts";
 import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
@@ -54,7 +55,10 @@ export const run: Command = {
         created.release();
         const failed = created.outcome();
         if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
-        runHooks(plan.spec.hooks?.poststart ?? [], stateFor(plan, created.pid, "running"));
+        runHooks({
+          ...{ kind: "poststart", hooks: plan.spec.hooks?.poststart ?? [], environment: door().env },
+          state: stateFor(plan, created.pid, "running"),
+        });
         if (foreground === null) {
           if (readiness !== null) awaitReadiness(readiness, created.record);
           return 0;

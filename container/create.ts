@@ -34,6 +34,7 @@ import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
 import { removeDirectoryOf } from "./remove.ts";
 import { giveSource } from "./sources.ts";
+import { domainOf } from "./spec/check.ts";
 import {
   type ContainerRecord,
   keptMappings,
@@ -301,6 +302,7 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       gid_mappings: users ? keptMappings(mappings.gidMappings) : null,
       version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
+      personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       memory_policy: plan.process.memoryPolicy,

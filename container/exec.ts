@@ -7,7 +7,7 @@
 // CAP_SYS_PTRACE could take the host; the helper is not to be seen from there, and the child has nothing of the host.
 
 import { Failure, messageOf } from "../base/errors.ts";
-import { joinSessionKeyring, setUmask, trySetLimit } from "../linux/credential.ts";
+import { joinSessionKeyring, setPersonality, setUmask, trySetLimit } from "../linux/credential.ts";
 import { EACCES, EBUSY, ENOENT, EPERM, EROFS, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { openOwnProc } from "../linux/mount.ts";
@@ -41,6 +41,8 @@ export interface ExecOptions {
   extraDescriptors: number;
   extraEnvironment: string[];
   warn(message: string): void;
+  /** Null when nobody reads it. */
+  debug: ((message: string) => void) | null;
 }
 
 export interface Executed {
@@ -98,8 +100,8 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   using child = dialogue.child;
   using init = openInit(container);
   const cgroups = cgroupsFor(container.record, options.subgroups);
-  const tasks = openAllowedTasks(container.record, cgroups);
-  let birthplace = groups.openBirthplace(cgroups);
+  const tasks = joining(() => openAllowedTasks(container.record, cgroups));
+  let birthplace = joining(() => groups.openBirthplace(cgroups));
   let helper: { pid: number };
   try {
     helper = withInitialAffinity(plan.spec.execCPUAffinity, () => cloneInto(birthplace));
@@ -128,6 +130,14 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
     "failed_precondition",
     said?.kind === "failed" ? said.message : "the joining process died unexpectedly",
   );
+}
+
+function joining<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (thrown) {
+    throw new Failure("failed_precondition", `error adding pid to cgroups: ${messageOf(thrown)}`, { cause: thrown });
+  }
 }
 
 function cloneInto(cgroup: fs.Fd | null): { pid: number } {
@@ -229,8 +239,13 @@ function beginExec({ options, plan, dialogue }: Help): never {
     proc ??= openOwnProc();
     return proc.number;
   };
+  const stage = (message: string) => {
+    if (options.debug !== null) say(dialogue, { kind: "debug", message });
+  };
   try {
     nameSelf();
+    stage("nsexec container setup");
+    stage("child process in init()");
     newSession();
     if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${record.id}`, record.config.uid_mappings !== null);
     if (options.console !== null) {
@@ -238,7 +253,9 @@ function beginExec({ options, plan, dialogue }: Help): never {
       setUpConsole(plan, { root: root.number, devpts: null, socket: options.console, mountConsole: false });
     }
     setUmask(plan.spec.user.umask ?? DEFAULT_UMASK);
+    if (record.config.personality) setPersonality(record.config.personality.domain);
     const prepared = prepare(plan, ownProc, (message) => say(dialogue, { kind: "warning", message }));
+    stage("setns_init: about to exec");
     say(dialogue, { kind: "ready" });
     awaitGo(dialogue);
     loadListening(plan, dialogue);
@@ -255,6 +272,7 @@ function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, options: Ex
     if (message === null) throw new Failure("failed_precondition", "the process died before its program began");
     if (message.kind === "failed") throw new Failure("failed_precondition", message.message);
     if (message.kind === "warning") options.warn(message.message);
+    if (message.kind === "debug") options.debug?.(message.message);
     if (message.kind === "ready") break;
   }
   for (const limit of plan.limitsByParent ? plan.limits : []) {

@@ -40,14 +40,16 @@ export interface HookRound {
   /** For hooks that name no environment of their own. */
   environment: readonly string[];
   state: HookState;
+  /** In the hook's process, the last thing before its program. */
+  confine?: () => void;
 }
 
 /** Runs them in order; the first that fails ends it with runc's sentence. */
-export function runHooks({ kind, hooks, environment, state }: HookRound): void {
+export function runHooks({ kind, hooks, environment, state, confine }: HookRound): void {
   if (hooks.length === 0) return;
   const input = formatJson(stateDocument(state));
   hooks.forEach((hook, index) => {
-    const failure = runHook(hook, hook.env ?? environment, input);
+    const failure = runHook(hook, { environment: hook.env ?? environment, input, confine: confine ?? null });
     if (failure !== null) {
       throw new Failure("failed_precondition", `error running ${kind} hook #${index}: ${failure}`);
     }
@@ -61,7 +63,13 @@ export function runEarlyHooks(hooks: Hooks | null, state: HookState): void {
   }
 }
 
-function runHook(hook: HookSpec, environment: readonly string[], input: string): string | null {
+interface HookStart {
+  environment: readonly string[];
+  input: string;
+  confine: (() => void) | null;
+}
+
+function runHook(hook: HookSpec, { environment, input, confine }: HookStart): string | null {
   using stdin = memoryFile(input);
   const [stdout, stderr, refusal] = [fs.pipe(), fs.pipe(), fs.pipe()] as const;
   const pid = fork();
@@ -71,6 +79,7 @@ function runHook(hook: HookSpec, environment: readonly string[], input: string):
     fs.duplicateTo(stderr.write.number, 2);
     closeOnExecFrom(3);
     resetSignals();
+    confine?.();
     const errno = execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], environment);
     fs.writeAll(refusal.write.number, door().encode(`fork/exec ${hook.path}: ${errnoSentence(errno)}`));
     exit(EXIT_NOT_EXECUTED);

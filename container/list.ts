@@ -3,6 +3,7 @@
 import { messageOf } from "../base/errors.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { type DirectoryEntry, listDirectory } from "../linux/fd.ts";
+import { DEFAULT_ROOT } from "./layout.ts";
 import { loadContainer, type State, stateOf } from "./state.ts";
 
 const DT_DIR = 4;
@@ -27,7 +28,8 @@ function entriesOf(root: string): DirectoryEntry[] {
   try {
     return listDirectory(root);
   } catch (thrown) {
-    if (errnoOf(thrown) === ENOENT) return [];
+    // Made by the first container; any other root was named by somebody, who should hear that it is not there.
+    if (errnoOf(thrown) === ENOENT && root === DEFAULT_ROOT) return [];
     throw thrown;
   }
 }

@@ -34,6 +34,7 @@ export interface KeptConfig {
   uid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   gid_mappings: { container_id: number; host_id: number; size: number }[] | null;
   no_new_keyring: boolean;
+  personality: { domain: number } | null;
   /** The specification's version, as the original's `state` shows it. */
   version: string;
   Hooks: Partial<Hooks> | null;

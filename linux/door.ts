@@ -33,6 +33,8 @@ export interface Door {
       unknownAction: number,
     ]
   ): Bytes | number;
+  /** Address of a signal handler that ends the process with 128 and the signal's number. */
+  readonly ender: number;
   readonly args: string[];
   readonly env: string[];
   /** Called by the host whenever no job is left; waits for the next event and dispatches it. A returned number is the

@@ -182,6 +182,13 @@ export function filesystemType(fd: number): number {
   return Number(words[0]!);
 }
 
+/** ST_* flags of the mount that a descriptor lies on. */
+export function flagsOfMount(fd: number): number {
+  const words = new BigInt64Array(15);
+  must("fstatfs", "", door().syscall(nr.SYS_fstatfs, fd, words));
+  return Number(words[10]!);
+}
+
 /** ST_* flags of the mount that a path lies on: bit 0 is read-only. */
 export function mountFlags(path: string): number {
   const words = new BigInt64Array(15);

@@ -99,6 +99,19 @@ export function setDisposition(signal: number, disposition: "default" | "ignore"
   must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE));
 }
 
+const SA_RESTORER = 0x04000000n;
+
+/** These end the process although it is the first of its pid namespace, whose default dispositions the kernel skips. */
+export function endOn(signals: readonly number[]): void {
+  // x86-64 delivers to no handler without a restorer; this one never returns to it.
+  const ender = BigInt(door().ender);
+  const action = BigInt64Array.of(ender, SA_RESTORER, ender, 0n);
+  for (const signal of signals) {
+    must("sigaction", `${signal}`, door().syscall(nr.SYS_rt_sigaction, signal, action, null, MASK_SIZE));
+  }
+  unblockSignals(signals);
+}
+
 /** Blocks all signals but the named ones; the mask before it, for `restoreMask`. */
 export function blockAllBut(open: readonly number[]): BigInt64Array {
   const before = new BigInt64Array(1);

@@ -57,13 +57,14 @@ export class FlagSet {
   readonly entries: FlagEntry[] = [];
   /** Told of each deprecated flag in use, as a whole sentence. */
   deprecation: (sentence: string) => void = () => {};
-  /** Whether flags may follow arguments (pflag dialect). */
-  interspersed = true;
+  /** Whether flags may follow arguments: by default in the pflag dialect only. */
+  interspersed: boolean;
   readonly #dialect: FlagDialect;
   readonly #byName = new Map<string, FlagEntry>();
 
   constructor(dialect: FlagDialect) {
     this.#dialect = dialect;
+    this.interspersed = dialect === "pflag";
   }
 
   add<Value>(kind: FlagKind<Value>, names: readonly [string, string], spec: FlagSpec<Value>): Flag<Value> {
@@ -118,7 +119,7 @@ export class FlagSet {
       if (arg === "--") return [...rest, ...queue];
       if (arg === "-" || !arg.startsWith("-")) {
         rest.push(arg);
-        if (this.interspersed && this.#dialect === "pflag") continue;
+        if (this.interspersed) continue;
         return [...rest, ...queue];
       }
       if (this.#dialect === "go") this.#parseGo(arg, queue);

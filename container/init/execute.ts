@@ -13,7 +13,7 @@ import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 import { execve, exit } from "../../linux/process.ts";
 import { loadFilter } from "../../linux/seccomp.ts";
-import { resetSignals } from "../../linux/signal.ts";
+import { endOn, resetSignals, SIGHUP, SIGINT, SIGTERM } from "../../linux/signal.ts";
 import { awaitGoPlainly, sayPlainly } from "../messages.ts";
 import type { ProcessPlan } from "../plan.ts";
 import { becomeUser, dropHeld, type Identity } from "./identity.ts";
@@ -93,6 +93,8 @@ function writeLabel(proc: number, names: readonly string[], label: string): stri
 /** Blocks until `start` opens exec.fifo for reading, and tells it. The descriptor is O_PATH, so it is opened again
  *  through our own procfs: the one way to wait for a reader. */
 export function awaitStart(fifo: number, proc: number): void {
+  // A container that was never started can be told to end; its own program's signals are no concern yet.
+  endOn([SIGHUP, SIGINT, SIGTERM]);
   const opened = door().syscall(nr.SYS_openat, proc, `self/fd/${fifo}`, fs.O_WRONLY | fs.O_CLOEXEC, 0);
   using writer = new fs.Fd(must("open", "exec fifo", opened));
   fs.writeAll(writer.number, Uint8Array.of(0x30));
@@ -110,13 +112,18 @@ export function loadListening({ filter }: ProcessPlan, dialogue: number): void {
   fs.close(descriptor);
 }
 
-/** Never returns. `failed` is told why when the kernel refuses the program. */
-export function execute({ process, path, env, identity }: Prepared, failed: (message: string) => void): never {
-  const { extraDescriptors, filter, spec } = process;
-  who.closeOnExecFrom(FIRST_EXTRA + extraDescriptors);
-  resetSignals();
+/** The filter, and then the capability that loading it took. */
+export function confine({ process: { filter }, identity }: Pick<Prepared, "process" | "identity">): void {
   if (filter !== null && filter.listener === null) loadFilter(filter.program, filter.flags);
   if (identity.holdsAdmin) dropHeld(identity);
+}
+
+/** Never returns. `failed` is told why when the kernel refuses the program. */
+export function execute({ process, path, env, identity }: Prepared, failed: (message: string) => void): never {
+  const { extraDescriptors, spec } = process;
+  who.closeOnExecFrom(FIRST_EXTRA + extraDescriptors);
+  resetSignals();
+  confine({ process, identity });
   failed(`exec ${path}: ${errnoSentence(execve(path, spec.args, env))}`);
   exit(EXIT_NOT_EXECUTED);
 }

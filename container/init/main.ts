@@ -16,11 +16,12 @@ import { exit, newSession, processId, setDumpable, setName } from "../../linux/p
 import { runHooks } from "../hooks.ts";
 import { awaitGo, sayPlainly } from "../messages.ts";
 import { awaitsHost } from "../plan.ts";
+import { domainOf } from "../spec/check.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices } from "./devices.ts";
-import { awaitStart, execute, FIRST_EXTRA, loadListening, prepare } from "./execute.ts";
+import { awaitStart, confine, execute, FIRST_EXTRA, loadListening, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
@@ -29,7 +30,6 @@ import { closeRoot, enterRoot, openRoot } from "./root.ts";
 import { ensureTarget } from "./target.ts";
 
 const DEFAULT_UMASK = 0o022;
-const PER_LINUX32 = 8;
 const LAST_DESCRIPTOR = 0xffffffff;
 
 /** Never returns: the program, or an exit after telling the parent why. */
@@ -68,6 +68,7 @@ export function beginContainer(birth: Birth): never {
       ...{ kind: "startContainer", hooks: birth.plan.spec.hooks?.startContainer ?? [] },
       // The one kind that finds itself where the program will be, so it finds the program's environment, too.
       ...{ environment: prepared.env, state: hookState(birth, "created") },
+      confine: () => confine(prepared),
     });
     execute(prepared, (message) => report(birth, { message, early, heard }));
   } catch (thrown) {
@@ -159,7 +160,7 @@ function buildRoot(birth: Birth): void {
   setNames(birth);
   setSysctls(birth);
   protectPaths(birth);
-  if (linux.personality !== null) setPersonality(linux.personality.domain === "LINUX32" ? PER_LINUX32 : 0);
+  if (linux.personality !== null) setPersonality(domainOf(linux.personality));
 }
 
 /** They stand in the root filesystem, which is not / yet. */

@@ -9,10 +9,10 @@ import { findTarget } from "./target.ts";
 
 export function protectPaths(birth: Birth): void {
   const { readonlyPaths, maskedPaths } = birth.plan.linux;
-  for (const path of readonlyPaths) makeReadOnly(birth.root.number, path);
+  for (const path of new Set(readonlyPaths)) makeReadOnly(birth.root.number, path);
   if (maskedPaths.length === 0) return;
   const covers = new Covers(birth.root.number);
-  for (const path of maskedPaths) {
+  for (const path of new Set(maskedPaths)) {
     using target = findTarget(birth.root.number, path);
     if (target === null) continue;
     const directory = (fs.statFd(target.number).mode & fs.S_IFMT) === fs.S_IFDIR;

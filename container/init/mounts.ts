@@ -12,11 +12,12 @@ import { receiveDescriptor } from "../../linux/socket.ts";
 import type { Plan } from "../plan.ts";
 import { cleanPath } from "../spec/check.ts";
 import type { MountPlan } from "../spec/mounts.ts";
+import { applyAttributes } from "./attributes.ts";
 import type { Birth } from "./birth.ts";
 import { mountCgroups } from "./cgroupfs.ts";
 import { copyUp } from "./copyup.ts";
 import { idmapNamespace } from "./idmap.ts";
-import { ensureTarget } from "./target.ts";
+import { ensureTarget, findTarget } from "./target.ts";
 
 /** Files under /proc that others may replace by a bind: what lxcfs and the like provide. */
 const PROC_ALLOWED =
@@ -45,10 +46,10 @@ function reasonOf(plan: MountPlan, thrown: unknown): string {
 }
 
 function mountOne(birth: Birth, plan: MountPlan): void {
-  const destination = cleanPath(plan.destination);
+  const destination = inRoot(cleanPath(plan.destination), birth.plan.rootfs);
   if (plan.remount) {
     using target = ensureTarget(birth.root.number, destination, "directory");
-    applyChanges(target.number, plan);
+    applyAttributes(target.number, plan);
     return;
   }
   if (plan.type === "cgroup" && !plan.bind) {
@@ -58,6 +59,7 @@ function mountOne(birth: Birth, plan: MountPlan): void {
   const fromKernel = plan.type === "proc" || plan.type === "sysfs" || plan.type === "mqueue";
   using source = plan.bind ? openSource(birth, plan) : null;
   const kind = source !== null && !isDirectory(source.number) ? "file" : "directory";
+  if (plan.type === "tmpfs" && !plan.bind) takeMode(birth, plan, destination);
   using target = ensureTarget(birth.root.number, destination, kind, fromKernel && !plan.bind);
   if (m.filesystemType(target.number) === m.PROC_SUPER_MAGIC && !PROC_ALLOWED.includes(destination)) {
     if (!(destination === "/proc" && plan.bind)) {
@@ -66,6 +68,19 @@ function mountOne(birth: Birth, plan: MountPlan): void {
   }
   if (source !== null) bindMount(birth, { source: source.number, target: target.number }, plan);
   else newFilesystem(birth, plan, { target: target.number, destination });
+}
+
+/** A tmpfs looks like the directory that it covers, unless a mode is named. */
+function takeMode(birth: Birth, plan: MountPlan, destination: string): void {
+  if (plan.options.some((option) => option.startsWith("mode="))) return;
+  using covered = findTarget(birth.root.number, destination);
+  if (covered === null) return;
+  plan.options.unshift(`mode=${(fs.statFd(covered.number).mode & 0o7777).toString(8).padStart(4, "0")}`);
+}
+
+/** A destination may also be written as the host sees it. */
+function inRoot(destination: string, rootfs: string): string {
+  return destination.startsWith(`${rootfs}/`) ? destination.slice(rootfs.length) : destination;
 }
 
 export function sourceOf({ bundle }: Plan, { source }: MountPlan): string {
@@ -103,7 +118,7 @@ function bindMount(birth: Birth, at: { source: number; target: number }, plan: M
   if (plan.idmap !== null && needsParent(birth)) {
     // The parent has mapped it: a tree of its own already.
     m.attach(at.source, at.target);
-    applyChanges(at.source, plan);
+    applyAttributes(at.source, plan);
     return;
   }
   using tree = m.cloneTree(at.source, "", plan.recursive);
@@ -113,30 +128,7 @@ function bindMount(birth: Birth, at: { source: number; target: number }, plan: M
     m.changeMount(tree.number, { set: m.MOUNT_ATTR_IDMAP, userNamespace: namespace.number, recursive });
   }
   m.attach(tree.number, at.target);
-  applyChanges(tree.number, plan);
-}
-
-const PLAIN_FLAGS = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC;
-
-/** A bind takes exactly the flags it names, as mount(2)'s remount does; inside a user namespace the flags that the host
- *  set are locked, and then they stay. */
-function applyChanges(mount: number, plan: MountPlan): void {
-  if (plan.set !== 0 || plan.clear !== 0) {
-    const clear = (plan.clear | (PLAIN_FLAGS & ~plan.set)) & ~plan.set;
-    const result = m.tryChangeMount(mount, { set: plan.set, clear: clear | atimeMask(plan) });
-    if (result === -EPERM) m.changeMount(mount, { set: plan.set, clear: atimeMask(plan) });
-    else must("mount_setattr", "", result);
-  }
-  if (plan.treeSet !== 0 || plan.treeClear !== 0) {
-    const clear = plan.treeClear | (plan.treeSet & m.MOUNT_ATTR_ATIME ? m.MOUNT_ATTR_ATIME : 0);
-    m.changeMount(mount, { set: plan.treeSet, clear, recursive: true });
-  }
-  for (const { flag, recursive } of plan.propagation) m.changeMount(mount, { propagation: flag, recursive });
-}
-
-/** The access time mode is one field: to set it, all its bits must be cleared in the same call. */
-function atimeMask(plan: MountPlan): number {
-  return (plan.set | plan.clear) & m.MOUNT_ATTR_ATIME ? m.MOUNT_ATTR_ATIME : 0;
+  applyAttributes(tree.number, plan);
 }
 
 function newFilesystem(birth: Birth, plan: MountPlan, at: { target: number; destination: string }): void {

@@ -3,7 +3,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { errnoSentence, must } from "../../linux/errno.ts";
+import { EPERM, errnoSentence, must } from "../../linux/errno.ts";
 import * as nr from "../../linux/numbers.ts";
 import type { ProcessPlan } from "../plan.ts";
 import type { MemoryPolicy } from "../spec/memory.ts";
@@ -53,7 +53,7 @@ export function setPriorities({ spec, memoryPolicy }: ProcessPlan): void {
     view.setBigUint64(40, scheduler.period, true);
     const attributes = new Uint8Array(view.buffer);
     const result = door().syscall(nr.SYS_sched_setattr, 0, attributes, 0);
-    if (result < 0) throw new Failure("failed_precondition", `error setting scheduler: ${errnoSentence(-result)}`);
+    if (result < 0) throw new Failure("failed_precondition", schedulerFailure(scheduler.policy, -result));
   }
   if (ioPriority !== null) {
     const kind = IO_CLASSES[ioPriority.class];
@@ -101,6 +101,13 @@ function setAffinity(text: string, which: string): void {
   if (result < 0) {
     throw new Failure("failed_precondition", `error setting ${which} CPU affinity: ${errnoSentence(-result)}`);
   }
+}
+
+/** SCHED_DEADLINE is for processes that may run on every processor (sched_setattr(2), EPERM). */
+function schedulerFailure(policy: string, errno: number): string {
+  const why =
+    errno === EPERM && policy === "SCHED_DEADLINE" ? "process scheduler can't be used together with AllowedCPUs: " : "";
+  return `error setting scheduler: ${why}${errnoSentence(errno)}`;
 }
 
 function flagOf(name: string): number {

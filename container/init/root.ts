@@ -2,7 +2,7 @@
 // mounted in it, and closed (read-only) at the end. Only descriptors are used once the root is known.
 
 import { door } from "../../linux/door.ts";
-import { EINVAL, must, SyscallFailure } from "../../linux/errno.ts";
+import { EINVAL, ENOENT, EPERM, errnoOf, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as m from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
@@ -32,9 +32,7 @@ export function openRoot(birth: Birth): void {
 function makeParentPrivate(rootfs: string): void {
   let best = "/";
   for (const line of fs.readText("/proc/self/mountinfo").split("\n")) {
-    const point = (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, digits) =>
-      String.fromCharCode(Number.parseInt(digits, 8)),
-    );
+    const point = unescapePath(line.split(" ")[4] ?? "");
     if ((rootfs === point || rootfs.startsWith(`${point}/`)) && point.length > best.length) best = point;
   }
   m.mount({ target: best, flags: m.MS_PRIVATE });
@@ -74,6 +72,7 @@ function pivot(rootfs: string): void {
 
 /** --no-pivot: the root is moved over / and entered by chroot; the old root stays mounted below, as runc warns. */
 function moveRoot({ plan, root }: Birth): void {
+  hideKernelFilesystems(plan.rootfs);
   must("fchdir", plan.rootfs, door().syscall(nr.SYS_fchdir, root.number));
   const MS_MOVE = 8192;
   m.mount({ source: plan.rootfs, target: "/", flags: MS_MOVE });
@@ -81,11 +80,42 @@ function moveRoot({ plan, root }: Birth): void {
   fs.changeDirectory("/");
 }
 
+/** The old root can still be reached, and a procfs or sysfs in it without masks would let the container mount one of
+ *  its own without them: the kernel asks only whether a whole one is there. */
+function hideKernelFilesystems(rootfs: string): void {
+  for (const line of fs.readText("/proc/self/mountinfo").trimEnd().split("\n")) {
+    const [, , , root, point] = line.split(" ");
+    const type = line.split(" - ")[1]!.split(" ")[0]!;
+    if (root !== "/" || (type !== "proc" && type !== "sysfs")) continue;
+    const target = unescapePath(point!);
+    if (target.startsWith(`${rootfs}/`)) continue;
+    try {
+      m.mount({ target, flags: m.MS_SLAVE | m.MS_REC });
+      m.unmount(target, m.MNT_DETACH);
+    } catch (thrown) {
+      // Gone with the one it stood on; or locked in a user namespace, and then it can only be covered.
+      if (errnoOf(thrown) === ENOENT) continue;
+      if (errnoOf(thrown) !== EINVAL && errnoOf(thrown) !== EPERM) throw thrown;
+      m.mount({ source: "tmpfs", target, type: "tmpfs", flags: 0 });
+    }
+  }
+}
+
+/** mountinfo writes spaces and the like as octal numbers. */
+function unescapePath(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
 /** The last changes to mounts: what had to stay writable while it was filled. */
 export function closeRoot(birth: Birth): void {
   for (const mount of birth.readOnlyLater) {
     m.changeMount(mount.number, { set: m.MOUNT_ATTR_RDONLY });
     mount.close();
+  }
+  // Only now: what was mounted and unmounted above would have reached the host's mounts, if those are shared.
+  const wanted = propagationOf(birth.plan.linux.rootfsPropagation);
+  if (wanted !== null && wanted.flag !== m.MS_PRIVATE) {
+    m.changeMount(birth.root.number, { propagation: wanted.flag, recursive: wanted.recursive });
   }
   if (birth.plan.spec.root?.readonly === true) m.changeMount(birth.root.number, { set: m.MOUNT_ATTR_RDONLY });
 }

@@ -30,7 +30,7 @@ function ensure(root: number, path: string, wanted: Wanted): fs.Fd {
   const found = tryOpenInRoot(root, path, flags);
   if (found >= 0) return new fs.Fd(found);
   if (wanted.plain && (found === -ENOTDIR || found === -ELOOP)) {
-    throw new Failure("failed_precondition", `${path} must be an ordinary directory`);
+    throw new Failure("failed_precondition", `${path} must be mounted on ordinary directory`);
   }
   if (found !== -ENOENT || wanted.links > LINK_LIMIT) throw failureOf(path, found);
   const trimmed = path.replace(/\/+$/, "");
@@ -44,7 +44,8 @@ function ensure(root: number, path: string, wanted: Wanted): fs.Fd {
     const made = tryOpenInRoot(parent.number, name, fs.O_PATH | fs.O_NOFOLLOW);
     return new fs.Fd(must("open", path, made));
   }
-  if (wanted.plain) throw new Failure("failed_precondition", `${path} must be an ordinary directory, not a link`);
+  if (wanted.plain)
+    throw new Failure("failed_precondition", `${path} must be mounted on ordinary directory, not a link`);
   const next = link.startsWith("/") ? link : `${parentPath}/${link}`;
   return ensure(root, next, { ...wanted, links: wanted.links + 1 });
 }

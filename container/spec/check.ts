@@ -66,6 +66,13 @@ function checkScheduling({ scheduler, ioPriority, execCPUAffinity }: ProcessSpec
   }
 }
 
+const PER_LINUX32 = 8;
+
+/** The number that personality(2) takes. */
+export function domainOf({ domain }: NonNullable<LinuxSpec["personality"]>): number {
+  return domain === "LINUX32" ? PER_LINUX32 : 0;
+}
+
 /** The absolute path of the root filesystem. */
 export function checkRoot(spec: Spec, bundle: string): string {
   if (spec.root === null) return refuse("root must be specified");

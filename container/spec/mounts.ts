@@ -15,6 +15,9 @@ export interface MountPlan {
   /** MOUNT_ATTR_* of this mount alone; `clear` is what words such as "rw" and "exec" ask. */
   set: number;
   clear: number;
+  /** Whether any word speaks of them, and whether one sets the access time (a word that only takes back does not). */
+  changes: boolean;
+  setsAtime: boolean;
   /** Of the whole tree. */
   treeSet: number;
   treeClear: number;
@@ -94,6 +97,8 @@ export function planMount(spec: MountSpec): MountPlan {
     remount: false,
     set: 0,
     clear: 0,
+    changes: false,
+    setsAtime: false,
     treeSet: 0,
     treeClear: 0,
     propagation: [],
@@ -102,6 +107,7 @@ export function planMount(spec: MountSpec): MountPlan {
     idmap: null,
   };
   for (const word of spec.options) applyWord(plan, word, spec);
+  setAtime(plan, spec.options);
   if (spec.uidMappings.length > 0 || spec.gidMappings.length > 0) {
     plan.idmap ??= { recursive: false, uids: spec.uidMappings, gids: spec.gidMappings };
   }
@@ -116,11 +122,31 @@ export function planMount(spec: MountSpec): MountPlan {
   return plan;
 }
 
+/** mount(8)'s words for the access time, each with the word that takes it back. */
+const ATIME_WORDS = [
+  ["noatime", "atime"],
+  ["relatime", "norelatime"],
+  ["strictatime", "nostrictatime"],
+  ["nodiratime", "diratime"],
+] as const;
+
+/** As mount(2) reads its flags: one that is set replaces what was there; strictatime wins over the others. */
+function setAtime(plan: MountPlan, words: readonly string[]): void {
+  const isSet = ([on, off]: readonly [string, string]) => words.lastIndexOf(on) > words.lastIndexOf(off);
+  const [none, relative, strict, noDirectories] = ATIME_WORDS.map(isSet);
+  plan.setsAtime = none! || relative! || strict! || noDirectories!;
+  plan.set &= ~(m.MOUNT_ATTR_ATIME | m.MOUNT_ATTR_NODIRATIME);
+  if (strict) plan.set |= m.MOUNT_ATTR_STRICTATIME;
+  else if (none) plan.set |= m.MOUNT_ATTR_NOATIME;
+  if (noDirectories) plan.set |= m.MOUNT_ATTR_NODIRATIME;
+}
+
 function applyWord(plan: MountPlan, word: string, spec: MountSpec): void {
   const attribute = ATTRIBUTES[word];
   const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
   const propagation = propagationOf(word);
   if (attribute !== undefined) {
+    plan.changes = true;
     plan.set = (plan.set & ~attribute.clear) | attribute.set;
     plan.clear = (plan.clear & ~attribute.set) | attribute.clear;
   } else if (tree !== undefined) {

@@ -35,10 +35,18 @@ pub unsafe fn make(context: *mut js::JSContext) -> js::JSValue {
         let value = js::JS_NewCFunction2(context, Some(function), name.as_ptr(), length, kind, 0);
         js::JS_SetPropertyStr(context, door, name.as_ptr(), value);
     }
+    let ender = js::JS_NewNumber(context, end as usize as f64);
+    js::JS_SetPropertyStr(context, door, c"ender".as_ptr(), ender);
     for name in [c"args", c"env", c"idle"] {
         js::JS_SetPropertyStr(context, door, name.as_ptr(), js::JS_NULL);
     }
     door
+}
+
+/// A signal's handler: the process ends with the code that shells give a program killed by it. It never returns, so it
+/// needs no restorer, and it does nothing that a handler may not do.
+unsafe extern "C" fn end(signal: c_int) {
+    libc::_exit(128 + signal);
 }
 
 /// Gives the door the arguments and the environment.

@@ -21,6 +21,8 @@ export interface Command {
   /** After the flags: "<container-id>". */
   arguments: string;
   summary: string;
+  /** What follows the first argument belongs to another program, flags included. */
+  keepsOrder?: true;
   /** What the code is when it fails. */
   failure?: number;
   /** The exit code. */
@@ -42,6 +44,7 @@ export class Line {
   constructor(command: Command, args: readonly string[]) {
     this.#command = command;
     this.#args = args;
+    this.flags.interspersed = command.keepsOrder !== true;
   }
 
   /** The arguments after the flags; a count outside the bounds shows the usage. */

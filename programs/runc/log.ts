@@ -39,6 +39,12 @@ export class Log {
     if (this.#file !== null) writeAll(2, door().encode(`${message}\n`));
   }
 
+  /** What a container says itself, before its program could: as it is, to the one who runs it. */
+  plain(message: string): void {
+    if (this.#file !== null) this.#put("error", message);
+    writeAll(2, door().encode(`${message}\n`));
+  }
+
   #put(level: Level, message: string): void {
     const time = formatTime((wallNanoseconds() / 1_000_000_000n) * 1_000_000_000n);
     const line = this.#json

@@ -14,6 +14,7 @@ export interface FakeCall {
 
 /** A call without an answer left is a failure of the test. Memory, titles and seccomp are not scripted. */
 export class FakeDoor implements Door {
+  readonly ender = 0;
   readonly args: string[] = [];
   readonly env: string[] = [];
   readonly calls: FakeCall[] = [];

@@ -158,7 +158,7 @@ describe("known attacks", () => {
     symlinkSync("/tmp", join(bench.rootfs, "proc"));
     try {
       assert.equal(bench.run(["true"]).status, 1);
-      assert.match(bench.lastError(), /\/proc must be an ordinary directory/);
+      assert.match(bench.lastError(), /\/proc must be mounted on ordinary directory/);
     } finally {
       rmSync(join(bench.rootfs, "proc"));
       mkdirSync(join(bench.rootfs, "proc"));

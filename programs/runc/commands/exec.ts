@@ -21,6 +21,7 @@ import { openConsole } from "./terminal.ts";
 
 export const exec: Command = {
   name: "exec",
+  keepsOrder: true,
   arguments: "<container-id> <command> [command options]  || -p process.json <container-id>",
   summary: "execute new process inside the container",
   failure: 255,
@@ -94,6 +95,7 @@ function execute(id: string, args: readonly string[], { given, context }: { give
       subgroups: subgroupsOf(given.cgroup.value),
       console: console.send,
       warn: (message) => context.log.warn(message),
+      debug: context.log.stages,
       ...extraDescriptors(given.preserve.value, context),
     }),
   );

@@ -14,7 +14,8 @@ export const killCommand: Command = {
     const all = line.flags.bool("all", "a", "send the specified signal to all processes inside the container");
     const [id, word = "SIGTERM"] = line.parse(1, 2);
     const container = loadContainer(root, id!);
-    const signal = parseSignal(word);
+    // 0 is no signal: it only asks whether there is somebody to have one.
+    const signal = word === "0" ? 0 : parseSignal(word);
     if (signal === null) throw new Failure("invalid_argument", `unknown signal ${JSON.stringify(word)}`);
     signalContainer(container, { signal, all: all.value, warn: (message) => log.warn(message) });
     return 0;

@@ -13,6 +13,7 @@ import { type Command, print } from "../command.ts";
 export const ps: Command = {
   name: "ps",
   arguments: "<container-id> [ps options]",
+  keepsOrder: true,
   summary: "ps displays the processes running inside a container",
   run(line, { root, env }) {
     const format = line.flags.string("format", "f", "select one of: table or json", "table");

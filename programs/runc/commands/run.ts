@@ -26,6 +26,9 @@ function awaitReadiness(readiness: Readiness, record: ContainerRecord): void {
   }
 }
 
+/** The original's code of a container whose program the kernel refused. */
+const EXIT_NOT_EXECUTED = 255;
+
 export const run: Command = {
   name: "run",
   arguments: "<container-id>",
@@ -54,6 +57,12 @@ export const run: Command = {
         sendPidfd(given.pidfd.value, created.pid);
         created.release();
         const failed = created.outcome();
+        if (failed !== null && foreground !== null && failed.startsWith("exec ")) {
+          // The original's first process says this on the container's standard error.
+          context.log.plain(failed);
+          if (!keep.value) removeContainer(container, warn);
+          return EXIT_NOT_EXECUTED;
+        }
         if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
         runHooks({
           ...{ kind: "poststart", hooks: plan.spec.hooks?.poststart ?? [], environment: door().env },

@@ -118,12 +118,14 @@ export function planMount(spec: MountSpec): MountPlan {
 
 function applyWord(plan: MountPlan, word: string, spec: MountSpec): void {
   const attribute = ATTRIBUTES[word];
-  const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
-  const propagation = propagationOf(word);
   if (attribute !== undefined) {
     plan.set = (plan.set & ~attribute.clear) | attribute.set;
     plan.clear = (plan.clear & ~attribute.set) | attribute.clear;
-  } else if (tree !== undefined) {
+    return;
+  }
+  const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
+  const propagation = propagationOf(word);
+  if (tree !== undefined) {
     plan.treeSet = (plan.treeSet & ~tree.clear) | tree.set;
     plan.treeClear = (plan.treeClear & ~tree.set) | tree.clear;
   } else if (propagation !== null) plan.propagation.push(propagation);

@@ -8,13 +8,28 @@
 import { Failure } from "../../base/errors.ts";
 import type { Json } from "../../base/json.ts";
 
-/** `at` names the field as it stands in the file: "process.user.uid". */
-export type Reader<Value> = (value: Json | undefined, at: string) => Value;
+/** `at` names what the field lies in as it stands in the file, "process.user", and `key` the field in it: its name or
+ *  its place in a list. They are put together only for fields with fields of their own, and to refuse: a config.json
+ *  has some hundred fields, most of them absent, and each container's start reads them. */
+export type Reader<Value> = (value: Json | undefined, at: string, key?: string | number) => Value;
 export type Read<R> = R extends Reader<infer Value> ? Value : never;
 
-function refuse(at: string, wanted: string, value: Json | undefined): never {
-  throw new Failure("invalid_argument", `config.json: ${at} must be ${wanted}, not ${describe(value)}`, {
-    facts: { field: at },
+function nameOf(at: string, key: string | number | undefined): string {
+  if (key === undefined) return at;
+  if (typeof key === "number") return `${at}[${key}]`;
+  return at === "" ? key : `${at}.${key}`;
+}
+
+interface Refused {
+  value: Json | undefined;
+  at: string;
+  key: string | number | undefined;
+}
+
+function refuse(wanted: string, { value, at, key }: Refused): never {
+  const field = nameOf(at, key);
+  throw new Failure("invalid_argument", `config.json: ${field} must be ${wanted}, not ${describe(value)}`, {
+    facts: { field },
   });
 }
 
@@ -25,25 +40,26 @@ function describe(value: Json | undefined): string {
   return typeof value === "string" ? `the text ${JSON.stringify(value)}` : String(value);
 }
 
-export const text: Reader<string> = (value, at) => (typeof value === "string" ? value : refuse(at, "a text", value));
+export const text: Reader<string> = (value, at, key) =>
+  typeof value === "string" ? value : refuse("a text", { value, at, key });
 
-export const flag: Reader<boolean> = (value, at) =>
-  typeof value === "boolean" ? value : refuse(at, "true or false", value);
+export const flag: Reader<boolean> = (value, at, key) =>
+  typeof value === "boolean" ? value : refuse("true or false", { value, at, key });
 
 function integer(least: bigint, most: bigint): Reader<number | bigint> {
   const [low, high] = [Number(least), Number(most)];
-  return (value, at) => {
+  return (value, at, key) => {
     if (typeof value === "number" && Number.isInteger(value) && value >= low && value <= high) return value;
     if (typeof value === "bigint" && value >= least && value <= most) return value;
-    return refuse(at, `an integer from ${least} to ${most}`, value);
+    return refuse(`an integer from ${least} to ${most}`, { value, at, key });
   };
 }
 
 function small(least: number, most: number): Reader<number> {
-  return (value, at) =>
+  return (value, at, key) =>
     typeof value === "number" && Number.isInteger(value) && value >= least && value <= most
       ? value
-      : refuse(at, `an integer from ${least} to ${most}`, value);
+      : refuse(`an integer from ${least} to ${most}`, { value, at, key });
 }
 
 export const uint32 = small(0, 0xffffffff);
@@ -51,13 +67,13 @@ export const uint16 = small(0, 0xffff);
 export const int32 = small(-0x80000000, 0x7fffffff);
 const wideSigned = integer(-(2n ** 63n), 2n ** 63n - 1n);
 const wideUnsigned = integer(0n, 2n ** 64n - 1n);
-export const int64: Reader<bigint> = (value, at) => BigInt(wideSigned(value, at));
-export const uint64: Reader<bigint> = (value, at) => BigInt(wideUnsigned(value, at));
+export const int64: Reader<bigint> = (value, at, key) => BigInt(wideSigned(value, at, key));
+export const uint64: Reader<bigint> = (value, at, key) => BigInt(wideUnsigned(value, at, key));
 /** As it stands in the file, to be read later or not at all. */
 export const raw: Reader<Json> = (value) => value ?? null;
 
 export function or<Value>(reader: Reader<Value>, fallback: Value): Reader<Value> {
-  return (value, at) => (value === undefined || value === null ? fallback : reader(value, at));
+  return (value, at, key) => (value === undefined || value === null ? fallback : reader(value, at, key));
 }
 
 export function optional<Value>(reader: Reader<Value>): Reader<Value | null> {
@@ -65,24 +81,27 @@ export function optional<Value>(reader: Reader<Value>): Reader<Value | null> {
 }
 
 export function oneOf<const Value extends string>(...allowed: readonly Value[]): Reader<Value> {
-  return (value, at) =>
-    allowed.find((candidate) => candidate === value) ?? refuse(at, `one of ${allowed.join(", ")}`, value);
+  return (value, at, key) =>
+    allowed.find((candidate) => candidate === value) ?? refuse(`one of ${allowed.join(", ")}`, { value, at, key });
 }
 
 /** Absent means empty. */
 export function list<Value>(reader: Reader<Value>): Reader<Value[]> {
-  return (value, at) => {
+  return (value, at, key) => {
     if (value === undefined || value === null) return [];
-    if (!Array.isArray(value)) return refuse(at, "a list", value);
-    return value.map((entry, index) => reader(entry, `${at}[${index}]`));
+    if (!Array.isArray(value)) return refuse("a list", { value, at, key });
+    const name = nameOf(at, key);
+    return value.map((entry, index) => reader(entry, name, index));
   };
 }
 
 /** Absent means empty; keys are the file's own. */
 export function map<Value>(reader: Reader<Value>): Reader<Record<string, Value>> {
-  return (value, at) => {
+  return (value, at, key) => {
     const entries: Record<string, Value> = {};
-    for (const [key, entry] of Object.entries(members(value ?? {}, at))) entries[key] = reader(entry, `${at}.${key}`);
+    if (value === undefined || value === null) return entries;
+    const [name, from] = [nameOf(at, key), members({ value, at, key })];
+    for (const own of Object.keys(from)) entries[own] = reader(from[own], name, own);
     return entries;
   };
 }
@@ -90,11 +109,17 @@ export function map<Value>(reader: Reader<Value>): Reader<Record<string, Value>>
 type Fields = Readonly<Record<string, Reader<unknown>>>;
 
 export function record<F extends Fields>(fields: F): Reader<{ [Key in keyof F]: Read<F[Key]> }> {
-  const readers = Object.entries(fields);
-  return (value, at) => {
-    const from = inOurCase(fields, members(value, at));
+  const names = Object.keys(fields);
+  const readers = Object.values(fields);
+  return (value, at, key) => {
+    const name = nameOf(at, key);
+    const from = inOurCase(fields, members({ value, at, key }));
     const into: Record<string, unknown> = {};
-    for (const [key, reader] of readers) into[key] = reader(from[key], at === "" ? key : `${at}.${key}`);
+    // By number: an iterator would cost more than most of the readers.
+    for (let index = 0; index < names.length; index++) {
+      const own = names[index]!;
+      into[own] = readers[index]!(from[own], name, own);
+    }
     return into as { [Key in keyof F]: Read<F[Key]> };
   };
 }
@@ -112,7 +137,9 @@ function inOurCase(fields: Fields, from: Members): Members {
 
 type Members = { [key: string]: Json };
 
-function members(value: Json | undefined, at: string): Members {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse(at, "an object", value);
+function members({ value, at, key }: Refused): Members {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return refuse("an object", { value, at, key });
+  }
   return value;
 }

@@ -143,13 +143,15 @@ function setAtime(plan: MountPlan, words: readonly string[]): void {
 
 function applyWord(plan: MountPlan, word: string, spec: MountSpec): void {
   const attribute = ATTRIBUTES[word];
-  const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
-  const propagation = propagationOf(word);
   if (attribute !== undefined) {
     plan.changes = true;
     plan.set = (plan.set & ~attribute.clear) | attribute.set;
     plan.clear = (plan.clear & ~attribute.set) | attribute.clear;
-  } else if (tree !== undefined) {
+    return;
+  }
+  const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
+  const propagation = propagationOf(word);
+  if (tree !== undefined) {
     plan.treeSet = (plan.treeSet & ~tree.clear) | tree.set;
     plan.treeClear = (plan.treeClear & ~tree.set) | tree.clear;
   } else if (propagation !== null) plan.propagation.push(propagation);

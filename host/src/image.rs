@@ -23,8 +23,8 @@ pub struct Head {
     pub engine: Engine,
     pub main: js::JSValue,
     pub door: js::JSValue,
-    /// From here to the image's end lies what new objects are written into.
-    fresh: usize,
+    /// The pages into which any program's first objects are written.
+    fresh: Range<usize>,
 }
 
 /// `build ROOM_OFFSET CODE OUTPUT`: writes the image that lies so many bytes into the room.
@@ -88,7 +88,8 @@ fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
 /// use of the arena, on the main thread.
 pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     let head = &*(image.start as *const Head);
-    libc::madvise(head.fresh as *mut libc::c_void, image.end - head.fresh, MADV_POPULATE_WRITE);
+    // Of no consequence if it fails: then each page is a fault.
+    libc::madvise(head.fresh.start as *mut libc::c_void, head.fresh.len(), MADV_POPULATE_WRITE);
     arena::go_on_with(image);
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();

@@ -37,7 +37,7 @@ export function linkFile(output: string, linked: Linked): void {
   const record = join(layout.work, `${basename(output)}.form`);
   const wanted = JSON.stringify(linked);
   const same = existsSync(record) && readFileSync(record, "utf8") === wanted;
-  const tools = ["image", "link", "table"].map((name) => join(layout.root, `tools/build/${name}.ts`));
+  const tools = ["image.ts", "link.ts", "table.ts", "heap.ld"].map((name) => join(layout.root, "tools/build", name));
   const inputs = [library(), ...tools, ...carried.map((program) => program.code)];
   const built = existsSync(output) ? statSync(output).mtimeMs : 0;
   if (same && inputs.every((input) => statSync(input).mtimeMs < built)) return;

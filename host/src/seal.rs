@@ -48,19 +48,26 @@ unsafe fn start_over(argv: *const *const c_char, envp: *const *const c_char) {
     if asked != 0 || place[STATFS_FLAGS].assume_init() & ST_RDONLY != 0 {
         return;
     }
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize;
-    let copy = call(libc::SYS_open_tree, [libc::AT_FDCWD as usize, own, flags, 0, 0]);
-    if copy < 0 {
-        return;
+    let copy = read_only_mount(libc::AT_FDCWD, own, 0);
+    if copy >= 0 {
+        let (empty, at) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize);
+        call(libc::SYS_execveat, [copy as usize, empty, argv as usize, envp as usize, at]);
+        call(libc::SYS_close, [copy as usize, 0, 0, 0, 0]);
     }
+}
+
+/// A detached, read-only clone of the mount that a file lies on; negative without the right to make one.
+pub unsafe fn read_only_mount(directory: i32, path: usize, flags: i32) -> isize {
+    let flags = OPEN_TREE_CLONE | (libc::O_CLOEXEC | flags) as usize;
+    let copy = call(libc::SYS_open_tree, [directory as usize, path, flags, 0, 0]);
     // struct mount_attr: set, clear, propagation, user namespace
     let attributes = [MOUNT_ATTR_RDONLY, 0, 0, 0];
-    let (fd, empty, at) = (copy as usize, c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize);
-    let size = std::mem::size_of_val(&attributes);
-    if call(libc::SYS_mount_setattr, [fd, empty, at, attributes.as_ptr() as usize, size]) == 0 {
-        call(libc::SYS_execveat, [fd, empty, argv as usize, envp as usize, at]);
+    let (empty, at, size) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize, std::mem::size_of_val(&attributes));
+    if copy < 0 || call(libc::SYS_mount_setattr, [copy as usize, empty, at, attributes.as_ptr() as usize, size]) == 0 {
+        return copy;
     }
-    call(libc::SYS_close, [fd, 0, 0, 0, 0]);
+    call(libc::SYS_close, [copy as usize, 0, 0, 0, 0]);
+    -1
 }
 
 /// The program named by the last part of argv[0], with the historic prefix and suffix taken off if the whole name is

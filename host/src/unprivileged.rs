@@ -2,12 +2,10 @@
 //! of its own makes the read-only mount; without those, memory holds the copy. Runs after libc's start, before the
 //! engine is woken.
 
-use crate::Start;
+use crate::{seal, Start};
 use std::ffi::{c_char, c_int, CStr};
 
 const OWN: &CStr = c"/proc/self/exe";
-const OPEN_TREE_CLONE: libc::c_uint = 1;
-const MOUNT_ATTR_RDONLY: u64 = 1;
 const SEALS: c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 const COPY_CHUNK: usize = 1 << 24;
 /// The largest number that an exit code carries.
@@ -39,21 +37,6 @@ pub unsafe fn seal(start: &Start) {
     libc::close(copy);
 }
 
-/// A detached, read-only clone of the mount that an O_PATH descriptor lies on; -1 without the right to make one.
-unsafe fn read_only_mount(path: c_int) -> c_int {
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint;
-    let copy = libc::syscall(libc::SYS_open_tree, path, c"".as_ptr(), flags) as c_int;
-    // struct mount_attr: set, clear, propagation, user namespace
-    let attributes = [MOUNT_ATTR_RDONLY, 0, 0, 0];
-    let (empty, size) = (c"".as_ptr(), std::mem::size_of_val(&attributes));
-    let changed = libc::syscall(libc::SYS_mount_setattr, copy, empty, libc::AT_EMPTY_PATH, attributes.as_ptr(), size);
-    if copy >= 0 && changed == 0 {
-        return copy;
-    }
-    libc::close(copy);
-    -1
-}
-
 /// An unprivileged process has that right in a mount namespace of a user namespace of its own. A child makes both and
 /// ends; the descriptor stays, because they share one table, and its number is the exit code.
 unsafe fn mount_by_child() -> c_int {
@@ -70,7 +53,8 @@ unsafe fn mount_by_child() -> c_int {
         let (mut ours, mut theirs): (libc::stat, libc::stat) = (std::mem::zeroed(), std::mem::zeroed());
         let known = libc::stat(OWN.as_ptr(), &mut ours) == 0 && libc::fstat(found, &mut theirs) == 0;
         let same = known && (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino);
-        let copy = if same { read_only_mount(found) } else { -1 };
+        let of = (found, c"".as_ptr() as usize, libc::AT_EMPTY_PATH);
+        let copy = if same { seal::read_only_mount(of.0, of.1, of.2) as c_int } else { -1 };
         libc::close(found);
         libc::_exit(if (1..=EXIT_CODE_MOST).contains(&copy) { copy } else { 0 });
     }

@@ -81,7 +81,6 @@ export function createContainer(options: CreateOptions): Created {
     }
     writeCreating(plan.paths, placed.cgroups.paths);
     cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
-    cgroups = placed.cgroups;
     if (plan.readiness) makeReadinessDirectory(plan.paths);
     const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
       prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));

@@ -16,7 +16,7 @@ import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces 
 import { type MemoryPolicy, planMemoryPolicy } from "./spec/memory.ts";
 import { type MountPlan, planMount } from "./spec/mounts.ts";
 import { type LinuxSpec, type ProcessSpec, readSpec, type Spec } from "./spec/schema.ts";
-import { checkGroups, checkRootless, planIdmaps, planUsers } from "./spec/users.ts";
+import { checkGroups, checkInterfaces, checkRootless, planIdmaps, planUsers } from "./spec/users.ts";
 
 export interface CapabilityPlan {
   bounding: bigint;
@@ -122,6 +122,7 @@ export function planContainer(options: PlanOptions): Plan {
   planIdmaps(mounts, namespaces, mappings);
   const { rootless } = options;
   if (rootless.user) checkRootless(namespaces, mounts, mappings);
+  checkInterfaces(rootless, linux);
   checkGroups(rootless.user, process.user.additionalGids);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {

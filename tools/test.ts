@@ -26,6 +26,8 @@ const ORIGINALS: readonly (readonly [name: string, file: string])[] = [
   ["iptables", "/usr/sbin/iptables"],
   ["attr", "/usr/bin/getfattr"],
   ["curl", "/usr/bin/curl"],
+  ["uidmap", "/usr/bin/newuidmap"],
+  ["podman", "/usr/bin/podman"],
 ];
 
 function step(name: string, command: string, args: readonly string[], cwd = root): boolean {

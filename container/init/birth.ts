@@ -1,8 +1,10 @@
 // What the stages of a new container process share: the plan, the descriptors they hand on, and how they reach the
 // parent. Made by the parent before the clone; from then on the child's copy is the one that changes.
 
-import type { Fd } from "../../linux/fd.ts";
-import { openOwnProc } from "../../linux/mount.ts";
+import { Failure } from "../../base/errors.ts";
+import { EPERM, errnoOf } from "../../linux/errno.ts";
+import { AT_FDCWD, type Fd } from "../../linux/fd.ts";
+import { cloneTree, filesystemType, openOwnProc, PROC_SUPER_MAGIC } from "../../linux/mount.ts";
 import type { NamespaceKind } from "../../linux/namespace.ts";
 import { type ChildMessage, say } from "../messages.ts";
 import type { Plan } from "../plan.ts";
@@ -54,6 +56,21 @@ export class Birth {
   /** The words are the original's: people and tools look for them in its log. */
   debug(message: string): void {
     if (this.wantsDebug) this.tell({ kind: "debug", message });
+  }
+
+  /** For a pid namespace that another user namespace owns, whose procfs may not be mounted again: the host's own
+   *  is kept as it is there, while its paths are still seen. */
+  keepProc(): void {
+    const foreign = !this.isNew("pid") && (this.plan.namespaces.has("user") || this.plan.rootless.cgroups);
+    if (!foreign) return;
+    try {
+      this.#proc = openOwnProc();
+    } catch (thrown) {
+      if (errnoOf(thrown) !== EPERM) throw thrown;
+      this.#proc = cloneTree(AT_FDCWD, "/proc", true);
+      if (filesystemType(this.#proc.number) === PROC_SUPER_MAGIC) return;
+      throw new Failure("failed_precondition", "/proc of the host is not a procfs", { cause: thrown });
+    }
   }
 
   /** A procfs that nobody else sees or mounts over, made when first needed; after the pid namespace is final. */

@@ -139,6 +139,7 @@ export function becomeMappedRoot(keepGroups: boolean): void {
 function buildRoot(birth: Birth): void {
   const { plan } = birth;
   const { process, spec, linux } = plan;
+  birth.keepProc();
   openRoot(birth);
   mountAll(birth);
   joinCgroups(birth);

@@ -3,7 +3,8 @@
 import type { Json } from "../../base/json.ts";
 import { SPEC_VERSION } from "../version.ts";
 
-export function exampleSpec(): { [field: string]: Json } {
+/** `unified`: on a machine with cgroup v2 alone, where a container should see only its own. */
+export function exampleSpec(unified: boolean): { [field: string]: Json } {
   return {
     ociVersion: SPEC_VERSION,
     process: exampleProcess(),
@@ -13,7 +14,7 @@ export function exampleSpec(): { [field: string]: Json } {
     },
     hostname: "runc",
     mounts: exampleMounts().map(written),
-    linux: exampleLinux(),
+    linux: exampleLinux(unified),
   };
 }
 
@@ -91,7 +92,7 @@ function exampleMounts(): ExampleMount[] {
   ];
 }
 
-function exampleLinux() {
+function exampleLinux(unified: boolean) {
   return {
     resources: {
       devices: [
@@ -101,23 +102,7 @@ function exampleLinux() {
         },
       ],
     },
-    namespaces: [
-      {
-        type: "pid",
-      },
-      {
-        type: "network",
-      },
-      {
-        type: "ipc",
-      },
-      {
-        type: "uts",
-      },
-      {
-        type: "mount",
-      },
-    ],
+    namespaces: ["pid", "network", "ipc", "uts", "mount", ...(unified ? ["cgroup"] : [])].map((type) => ({ type })),
     maskedPaths: [
       "/proc/acpi",
       "/proc/asound",
@@ -135,9 +120,9 @@ function exampleLinux() {
 }
 
 /** For a user without rights: the caller's own ids as root; nothing that needs another id, a network or a cgroup. */
-export function rootlessExample({ uid, gid }: { uid: number; gid: number }): Json {
-  const spec = exampleSpec();
-  const { resources: _, namespaces, ...linux } = exampleLinux();
+export function rootlessExample({ uid, gid, unified }: { uid: number; gid: number; unified: boolean }): Json {
+  const spec = exampleSpec(unified);
+  const { resources: _, namespaces, ...linux } = exampleLinux(unified);
   const only = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
   const kinds = [...namespaces.filter(({ type }) => type !== "network"), { type: "user" }];
   return {

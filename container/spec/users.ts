@@ -4,6 +4,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import { hostIdOf, type Mappings, mappingsOf, sameMapping } from "../mappings.ts";
+import type { Rootless } from "../rootless.ts";
 import type { NamespacePlan } from "./check.ts";
 import type { MountPlan } from "./mounts.ts";
 import type { LinuxSpec } from "./schema.ts";
@@ -60,6 +61,13 @@ export function checkRootless(namespaces: NamespacePlan, mounts: readonly MountP
       const why = `user namespaces enabled, but no mapping found for ${kind} ${id}`;
       refuse(`cannot specify ${option} mount option for rootless container: ${why}`);
     }
+  }
+}
+
+/** The machine's interfaces are moved by the machine's root alone. */
+export function checkInterfaces({ user, cgroups }: Rootless, { netDevices }: LinuxSpec): void {
+  if ((user || cgroups) && Object.keys(netDevices).length > 0) {
+    refuse("network devices are not supported for rootless containers");
   }
 }
 

@@ -19,7 +19,12 @@ export const spec: Command = {
     if (stat("config.json") !== null) {
       throw new Failure("already_exists", "File config.json exists. Remove it first");
     }
-    writeFile("config.json", formatJson(rootless.value ? rootlessExample(self()) : exampleSpec(), "\t"), 0o666);
+    const unified = stat("/sys/fs/cgroup/cgroup.controllers") !== null;
+    writeFile(
+      "config.json",
+      formatJson(rootless.value ? rootlessExample({ ...self(), unified }) : exampleSpec(unified), "\t"),
+      0o666,
+    );
     return 0;
   },
 };

@@ -130,7 +130,7 @@ function beginInCgroups(options: CreateOptions, placed: Placed, made: Made): Sta
   return started;
 }
 
-/** systemd moves the child, which is not far: it waits to hear of its cgroups, or for the mapping of its ids. */
+/** systemd moves the child, which waits to hear of that before it does anything with cgroups. */
 function beginInUnit(options: CreateOptions, placed: Placed, made: Made): Started {
   const { plan } = options;
   const { resources } = plan.linux;
@@ -146,7 +146,7 @@ function beginInUnit(options: CreateOptions, placed: Placed, made: Made): Starte
   giveUnit(plan, cgroups.paths);
   if (plan.rootless.cgroups) settleForLess(options, cgroups);
   else setDevices(cgroups, resources);
-  if (tasks === null) tellOfCgroups(started.dialogue);
+  tellOfCgroups(started.dialogue);
   return started;
 }
 

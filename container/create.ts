@@ -18,6 +18,9 @@ import type { Hierarchy } from "./cgroups/hierarchies.ts";
 import { setDevices, setLimits } from "./cgroups/limits.ts";
 import * as groups from "./cgroups/manager.ts";
 import { makePermitted } from "./cgroups/rootless.ts";
+import { giveUnit } from "./cgroups/systemd/owner.ts";
+import { withRoundedQuota } from "./cgroups/systemd/properties.ts";
+import { placeOf, startUnit } from "./cgroups/systemd/scope.ts";
 import { giveFilter } from "./filters.ts";
 import { runEarlyHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
@@ -25,14 +28,14 @@ import { limitFailure } from "./init/execute.ts";
 import { beginContainer } from "./init/main.ts";
 import { sourceOf } from "./init/mounts.ts";
 import { setOomScore } from "./init/oom.ts";
-import { claim, writeCreating } from "./layout.ts";
+import { claim, type Keeper, writeCreating } from "./layout.ts";
 import { hostIdOf, mapIds } from "./mappings.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import { NetDevices } from "./netdevices.ts";
 import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
-import { removeDirectoryOf } from "./remove.ts";
+import { endUnit, removeDirectoryOf } from "./remove.ts";
 import { giveSource } from "./sources.ts";
 import { domainOf } from "./spec/check.ts";
 import {
@@ -69,40 +72,83 @@ export interface Created {
 export function createContainer(options: CreateOptions): Created {
   const { plan } = options;
   claim(plan.paths);
-  let cgroups: groups.Cgroups = { paths: {}, unified: false };
-  let pid = 0;
+  const made: Made = { pid: 0, cgroups: { paths: {}, unified: false } };
   using devices = new NetDevices();
   try {
-    const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
+    const { unit } = plan;
+    const placed = unit === null ? groups.placeCgroups(plan.linux.cgroupsPath, plan.id) : placeOf(unit);
     groups.refuseOccupied(placed.cgroups.paths);
     // Its first process would stop before it could say a word.
     if (isFrozen(placed.cgroups.paths)) {
       throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
     }
-    writeCreating(plan.paths, placed.cgroups.paths);
-    cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
+    writeCreating(plan.paths, { cgroups: placed.cgroups.paths, keeper: keeperOf(plan) });
     if (plan.readiness) makeReadinessDirectory(plan.paths);
-    const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
-      prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));
-      setDevices(cgroups, plan.linux.resources);
-    };
-    const late = joinsLate(plan, cgroups);
-    if (plan.rootless.cgroups) settleForLess(options, cgroups);
-    else if (late) prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified)));
-    else make(() => true);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
-    const started = startChild(options, cgroups, late);
-    pid = started.pid;
-    if (late) {
-      make((hierarchy) => !isUnified(hierarchy));
-      tellOfCgroups(started.dialogue);
-    }
-    return converse(options, { ...started, cgroups, devices });
+    const begin = unit === null ? beginInCgroups : beginInUnit;
+    return converse(options, { ...begin(options, placed, made), cgroups: made.cgroups, devices });
   } catch (thrown) {
-    undo(plan, { pid, cgroups });
+    undo(plan, made);
     devices.giveBack();
     throw thrown;
   }
+}
+
+/** What there is to be undone. */
+interface Made {
+  pid: number;
+  cgroups: groups.Cgroups;
+}
+
+type Placed = ReturnType<typeof groups.placeCgroups>;
+
+function keeperOf({ unit }: Plan): Keeper {
+  return unit === null ? "files" : unit.user ? "user" : "machine";
+}
+
+function beginInCgroups(options: CreateOptions, placed: Placed, made: Made): Started {
+  const { plan } = options;
+  const cgroups = plan.rootless.cgroups ? makePermitted(placed, plan.linux) : placed.cgroups;
+  made.cgroups = cgroups;
+  const make = (wanted: (hierarchy: Hierarchy) => boolean) => {
+    prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(wanted)));
+    setDevices(cgroups, plan.linux.resources);
+  };
+  const late = joinsLate(plan, cgroups);
+  if (plan.rootless.cgroups) settleForLess(options, cgroups);
+  else if (late) prefixed(APPLY, () => groups.makeCgroups(cgroups, placed.hierarchies.filter(isUnified)));
+  else make(() => true);
+  const started = startChild(options, {
+    cgroups,
+    tasks: late ? null : groups.openTasks(cgroups),
+    birthplace: groups.openBirthplace(cgroups),
+  });
+  made.pid = started.pid;
+  if (late) {
+    make((hierarchy) => !isUnified(hierarchy));
+    tellOfCgroups(started.dialogue);
+  }
+  return started;
+}
+
+/** systemd moves the child, which waits to hear of that before it does anything with cgroups. */
+function beginInUnit(options: CreateOptions, placed: Placed, made: Made): Started {
+  const { plan } = options;
+  const { resources } = plan.linux;
+  const { cgroups } = placed;
+  const others = placed.hierarchies.filter(({ name }) => name !== "" && name !== "name=systemd");
+  groups.makeCgroups(cgroups, others);
+  const paths = Object.fromEntries(others.map(({ name }) => [name, cgroups.paths[name.split(",")[0]!]!]));
+  const tasks = plan.namespaces.get("user") === "" ? groups.openTasks({ paths, unified: false }) : null;
+  const started = startChild(options, { cgroups, tasks, birthplace: null });
+  made.pid = started.pid;
+  prefixed(APPLY, () => startUnit(plan.unit!, { pid: started.pid, resources, unified: cgroups.unified }));
+  made.cgroups = cgroups;
+  giveUnit(plan, cgroups.paths);
+  if (plan.rootless.cgroups) settleForLess(options, cgroups);
+  else setDevices(cgroups, resources);
+  tellOfCgroups(started.dialogue);
+  return started;
 }
 
 /** Rules for devices are not expected to work without rights, and then the user namespace stands in for them. */
@@ -145,12 +191,19 @@ interface Started {
   dialogue: fs.Fd;
 }
 
-function startChild({ plan, fifo, console, debug }: CreateOptions, cgroups: groups.Cgroups, late: boolean): Started {
+/** How the child comes into its cgroups. */
+interface Entry {
+  cgroups: groups.Cgroups;
+  /** Null: it opens them itself, when it hears that they are there. */
+  tasks: fs.Fd[] | null;
+  birthplace: fs.Fd | null;
+}
+
+function startChild({ plan, fifo, console, debug }: CreateOptions, { cgroups, tasks, ...entry }: Entry): Started {
   const dialogue = openDialogue();
   using child = dialogue.child;
   const joins = openJoins(plan);
-  const tasks = late ? null : groups.openTasks(cgroups);
-  using birthplace = groups.openBirthplace(cgroups);
+  using birthplace = entry.birthplace;
   using waiting = fifo ? makeFifo(plan) : null;
   try {
     const pid = deliver({
@@ -188,14 +241,19 @@ function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
-function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups" | "devices">): Created {
+function converse(
+  options: CreateOptions,
+  started: Started & { cgroups: groups.Cgroups; devices: NetDevices },
+): Created {
   const { plan } = options;
   const { pid, dialogue, cgroups } = started;
   let record: ContainerRecord | null = null;
   const settle = () => {
     if (record !== null) return;
     const prefix = "error during container init: error setting cgroup config for procHooks process: ";
-    prefixed(prefix, () => setLimits(cgroups, plan.linux.resources));
+    const { resources } = plan.linux;
+    const limits = plan.unit === null || resources === null ? resources : withRoundedQuota(resources);
+    prefixed(prefix, () => setLimits(cgroups, limits));
     if (!plan.rootless.user) setOomScore(plan.process, pid);
     record = recordOf(plan, { pid, cgroups });
     writeRecord(plan.paths, record);
@@ -283,7 +341,7 @@ export function stateFor(plan: Plan, pid: number, status: string) {
 }
 
 function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
-  const { linux, mappings, namespaces, rootless, spec, filter } = plan;
+  const { mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
   return {
@@ -294,14 +352,14 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
     config: {
       rootfs: plan.rootfs,
       namespaces: [...namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
-      cgroups: { name: plan.id, path: linux.cgroupsPath, freezer: "", Systemd: false, Rootless: rootless.cgroups },
+      cgroups: keptCgroups(plan),
       rootless_euid: rootless.user,
       rootless_cgroups: rootless.cgroups,
       uid_mappings: users ? keptMappings(mappings.uidMappings) : null,
       gid_mappings: users ? keptMappings(mappings.gidMappings) : null,
       version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
-      personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
+      personality: plan.linux.personality === null ? null : { domain: domainOf(plan.linux.personality) },
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       memory_policy: plan.process.memoryPolicy,
@@ -316,18 +374,20 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
   };
 }
 
-interface Made {
-  pid: number;
-  cgroups: groups.Cgroups;
-  devices: NetDevices;
+function keptCgroups({ id, linux, unit, rootless }: Plan): ContainerRecord["config"]["cgroups"] {
+  const kept = { freezer: "", Systemd: unit !== null, Rootless: rootless.cgroups };
+  if (unit === null) return { name: id, path: linux.cgroupsPath, ...kept };
+  return { name: unit.base, parent: unit.parent, path: "", scope_prefix: unit.prefix, ...kept };
 }
 
-function undo(plan: Plan, made: Omit<Made, "devices">): void {
+function undo(plan: Plan, made: Made): void {
   if (made.pid > 0) {
     kill(made.pid, SIGKILL);
     waitChild(made.pid);
   }
   groups.killAll(made.cgroups.paths);
+  const begun = Object.keys(made.cgroups.paths).length > 0;
+  if (plan.unit !== null && begun) endUnit({ paths: made.cgroups.paths, user: plan.unit.user }, () => {});
   groups.removeCgroups(made.cgroups.paths);
   removeDirectoryOf(plan.paths);
 }

@@ -48,16 +48,27 @@ export function pathsOf(root: string, id: string): Paths {
 /** Longest text of a link, less the NUL (PATH_MAX). */
 const LINK_LIMIT = 4095;
 
-/** What has to be cleaned if this create is broken off: as the text of a link, because one call makes it whole; as a
- *  file where that is too long. */
-export function writeCreating(paths: Paths, cgroups: Readonly<Record<string, string>>): void {
-  const text = `1 ${JSON.stringify(cgroups)}`;
+/** What has to be cleaned if a create is broken off. */
+export interface Creating {
+  cgroups: Readonly<Record<string, string>>;
+  keeper: Keeper;
+}
+
+/** Who keeps cgroups: nobody but the file system, the machine's systemd, or the user's. */
+export type Keeper = "files" | "machine" | "user";
+
+/** By the letter before the paths. */
+const KEEPERS: Readonly<Record<string, Keeper>> = { "1": "files", m: "machine", u: "user" };
+
+/** As the text of a link, because one call makes it whole; as a file where that is too long. */
+export function writeCreating(paths: Paths, { cgroups, keeper }: Creating): void {
+  const text = `${keeper === "files" ? "1" : keeper[0]} ${JSON.stringify(cgroups)}`;
   if (door().encode(text).length <= LINK_LIMIT) symlink(text, paths.creating);
   else replaceFile(paths.creating, text, 0o600);
 }
 
 /** Null when there is none. */
-export function readCreating(paths: Paths): Record<string, string> | null {
+export function readCreating(paths: Paths): Creating | null {
   let text: string | null;
   try {
     text = readLink(paths.creating);
@@ -65,7 +76,8 @@ export function readCreating(paths: Paths): Record<string, string> | null {
     if (errnoOf(thrown) !== ENOENT && errnoOf(thrown) !== EINVAL) throw thrown;
     text = readTextIfThere(paths.creating);
   }
-  return text === null ? null : (JSON.parse(text.slice(2)) as Record<string, string>);
+  if (text === null) return null;
+  return { cgroups: JSON.parse(text.slice(2)), keeper: KEEPERS[text[0]!] ?? "files" };
 }
 
 /** Takes the id by making its directory; the one who made it owns it. */

@@ -7,7 +7,8 @@
 //       │ ◀────────── map ───────────── │   only with a new user namespace: write my id mappings
 //       │ ── go ──────────────────────▶ │
 //       │        (makes cgroups)        │   (mounts)
-//       │ ── go ──────────────────────▶ │   the cgroups are made: join them; not when that came before the clone
+//       │ ── go ──────────────────────▶ │   the cgroups are made: join them; not when that came before the clone;
+//       │                               │   before `map` where systemd moves the child
 //       │        (sets limits, record)  │
 //       │ ◀────────── source ────────── │   only in a user namespace: a mount's source that it cannot open (sources.ts)
 //       │ ── descriptor ──────────────▶ │

@@ -7,6 +7,7 @@ import { CAPABILITY_NAMES } from "../linux/capability-names.ts";
 import { type ResourceLimit, RLIMIT_NAMES } from "../linux/credential.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import { readText } from "../linux/fd.ts";
+import { planUnit, type Unit } from "./cgroups/systemd/unit.ts";
 import type { Paths } from "./layout.ts";
 import type { Mappings } from "./mappings.ts";
 import { READINESS_ENVIRONMENT, readinessMount } from "./readiness.ts";
@@ -59,6 +60,8 @@ export interface Plan {
   process: ProcessPlan;
   filter: Filter | null;
   noPivot: boolean;
+  /** Where systemd keeps the cgroups; null where they are made in the file system. */
+  unit: Unit | null;
   /** Whether the program is to say when it is ready. */
   readiness: boolean;
   /** Sentences for the log. */
@@ -80,6 +83,8 @@ export interface PlanOptions {
   noPivot: boolean;
   readiness: boolean;
   noNewKeyring: boolean;
+  /** systemd keeps the cgroups. */
+  systemd: boolean;
   /** Descriptors after the standard ones that the program gets: LISTEN_FDS and --preserve-fds together. */
   extraDescriptors: number;
   extraEnvironment: string[];
@@ -124,9 +129,12 @@ export function planContainer(options: PlanOptions): Plan {
   if (rootless.user) checkRootless(namespaces, mounts, mappings);
   checkInterfaces(rootless, linux);
   checkGroups(rootless.user, process.user.additionalGids);
+  const { id } = options;
+  const named = { id, cgroupsPath: linux.cgroupsPath, annotations: spec.annotations };
+  const unit = options.systemd ? planUnit({ ...named, user: rootless.cgroups }) : null;
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
-    ...{ id: options.id, bundle: options.bundle, paths: options.paths },
+    ...{ id, unit, bundle: options.bundle, paths: options.paths },
     ...{ noPivot: options.noPivot, readiness: options.readiness },
     ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, warnings },
     // Its affinity is for processes that exec adds.

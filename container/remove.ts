@@ -9,9 +9,10 @@ import { pause } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { freeze, thaw } from "./cgroups/freezer.ts";
 import * as groups from "./cgroups/manager.ts";
+import { type KeptUnit, stopUnit } from "./cgroups/systemd/scope.ts";
 import { runHooks } from "./hooks.ts";
 import { type Paths, pathsOf, readCreating } from "./layout.ts";
-import { type Container, isAlive, stateOf, statusOf } from "./state.ts";
+import { type Container, isAlive, stateOf, statusOf, unitOfRecord } from "./state.ts";
 
 /** Waits for a killed first process to be gone: rounds of this many milliseconds. */
 const GONE_ROUNDS = 100;
@@ -48,6 +49,8 @@ export function removeContainer({ paths, record }: Container, warn: (message: st
   const after = stateOf({ paths, record });
   // Without a pid namespace of its own the first process's end did not end the others.
   if (!hasOwnPids(record.config.namespaces)) groups.killAll(record.cgroup_paths);
+  const unit = unitOfRecord(record);
+  if (unit !== null) endUnit(unit, warn);
   groups.removeCgroups(record.cgroup_paths);
   removeDirectoryOf(paths);
   const hooks = record.config.Hooks?.poststop ?? [];
@@ -56,6 +59,15 @@ export function removeContainer({ paths, record }: Container, warn: (message: st
       ...{ kind: "poststop", hooks, environment: door().env },
       state: { ...after, pid: 0, status: "stopped" },
     });
+  } catch (thrown) {
+    warn(messageOf(thrown));
+  }
+}
+
+/** What cannot be said to systemd it sees by itself, when the cgroup is gone. */
+export function endUnit(unit: KeptUnit, warn: (message: string) => void): void {
+  try {
+    stopUnit(unit);
   } catch (thrown) {
     warn(messageOf(thrown));
   }
@@ -90,8 +102,9 @@ function killEveryone({ record }: Container): void {
 export function removeBroken(root: string, id: string): boolean {
   const paths = pathsOf(root, id);
   if (fs.stat(paths.directory) === null) return false;
-  const cgroups = readCreating(paths) ?? {};
+  const { cgroups, keeper } = readCreating(paths) ?? { cgroups: {}, keeper: "files" };
   groups.killAll(cgroups);
+  if (keeper !== "files") endUnit({ paths: cgroups, user: keeper === "user" }, () => {});
   groups.removeCgroups(cgroups);
   removeDirectoryOf(paths);
   return true;

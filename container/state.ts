@@ -15,6 +15,7 @@ import { NAMESPACES, type NamespaceKind } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";
 import { isFrozen } from "./cgroups/freezer.ts";
 import type { CgroupPaths } from "./cgroups/manager.ts";
+import type { KeptUnit } from "./cgroups/systemd/scope.ts";
 import { type Paths, pathsOf } from "./layout.ts";
 import type { Listener } from "./seccomp.ts";
 import type { MemoryPolicy } from "./spec/memory.ts";
@@ -28,7 +29,16 @@ export interface KeptConfig {
   rootfs: string;
   namespaces: { type: string; path: string }[];
   /** `freezer` only makes the original see a set of resources, without which it reads no record. */
-  cgroups: { name: string; path: string; freezer: string; Systemd: boolean; Rootless: boolean };
+  cgroups: {
+    name: string;
+    path: string;
+    freezer: string;
+    /** Kept by systemd as SCOPE_PREFIX-NAME.scope in the slice `parent`. */
+    Systemd: boolean;
+    parent?: string;
+    scope_prefix?: string;
+    Rootless: boolean;
+  };
   rootless_euid: boolean;
   rootless_cgroups: boolean;
   uid_mappings: { container_id: number; host_id: number; size: number }[] | null;
@@ -101,6 +111,11 @@ export function namespacePaths(pid: number): Record<string, string> {
 export function keptMappings(mappings: readonly MappingSpec[]): KeptConfig["uid_mappings"] {
   if (mappings.length === 0) return null;
   return mappings.map(({ containerID, hostID, size }) => ({ container_id: containerID, host_id: hostID, size }));
+}
+
+/** Null where no systemd keeps the cgroups. */
+export function unitOfRecord({ config, cgroup_paths: paths }: ContainerRecord): KeptUnit | null {
+  return config.cgroups.Systemd ? { paths, user: config.cgroups.Rootless } : null;
 }
 
 export function writeRecord(paths: Paths, record: ContainerRecord): void {

@@ -3,8 +3,10 @@
 import { Failure } from "../base/errors.ts";
 import { setLimits } from "./cgroups/limits.ts";
 import type { Cgroups } from "./cgroups/manager.ts";
+import { withRoundedQuota } from "./cgroups/systemd/properties.ts";
+import { setUnitLimits } from "./cgroups/systemd/scope.ts";
 import type { Resources } from "./spec/schema.ts";
-import { type Container, type ContainerRecord, statusOf } from "./state.ts";
+import { type Container, type ContainerRecord, statusOf, unitOfRecord } from "./state.ts";
 
 export function cgroupsOfRecord({ cgroup_paths: paths }: ContainerRecord): Cgroups {
   const names = Object.keys(paths);
@@ -13,5 +15,9 @@ export function cgroupsOfRecord({ cgroup_paths: paths }: ContainerRecord): Cgrou
 
 export function updateContainer(container: Container, resources: Resources): void {
   if (statusOf(container) === "stopped") throw new Failure("failed_precondition", "container not running");
-  setLimits(cgroupsOfRecord(container.record), resources);
+  const { record } = container;
+  const cgroups = cgroupsOfRecord(record);
+  const unit = unitOfRecord(record);
+  if (unit !== null) setUnitLimits(unit, resources, cgroups.unified);
+  setLimits(cgroups, unit === null ? resources : withRoundedQuota(resources));
 }

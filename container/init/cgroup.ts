@@ -10,7 +10,8 @@ import type { Birth } from "./birth.ts";
 export function joinCgroups(birth: Birth): void {
   if (birth.joined) return;
   birth.joined = true;
-  if (birth.tasks === null) awaitGo(birth.dialogue);
+  // Also when systemd moves this process: only then is it where it belongs.
+  if (birth.tasks === null || birth.plan.unit !== null) awaitGo(birth.dialogue);
   joinTasks(birth.tasks ?? openTasks({ paths: birth.cgroupPaths, unified: false }));
   // The root of a cgroup namespace is where its maker stands, so it is made only now.
   if (birth.isNew("cgroup")) unshare(NAMESPACES.cgroup.flag);

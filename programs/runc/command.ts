@@ -11,6 +11,8 @@ export interface Context {
   root: string;
   log: Log;
   debug: boolean;
+  /** systemd keeps the cgroups of what is created. */
+  systemd: boolean;
   /** --rootless as it was given. */
   rootless: string;
   env: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@ import { Failure, messageOf } from "../../base/errors.ts";
 import { FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
 import { DEFAULT_ROOT } from "../../container/layout.ts";
 import type { Door } from "../../linux/door.ts";
+import { stat } from "../../linux/fd.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { absolute, type Command, type Context, formatFlags, Line, print } from "./command.ts";
 import { COMMANDS, REFUSED } from "./commands.ts";
@@ -41,7 +42,8 @@ export function main(door: Door): number {
     checkGlobals(globals);
     const env = environment(door);
     const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(env);
-    return dispatch(name, args, { log, debug: globals.debug.value, root, rootless: globals.rootless.value, env });
+    const given = { debug: globals.debug.value, rootless: globals.rootless.value, systemd: globals.systemd.value };
+    return dispatch(name, args, { log, root, env, ...given });
   } catch (thrown) {
     log.fatal(messageOf(thrown));
     return 1;
@@ -72,7 +74,11 @@ function defineGlobals(flags: FlagSet) {
     logFormat: flags.string("log-format", "", "set the log format ('text' (default), or 'json')", "text"),
     root: flags.string("root", "", "root directory for storage of container state", DEFAULT_ROOT),
     criu: flags.string("criu", "", "ignored"),
-    systemd: flags.bool("systemd-cgroup", "", "enable systemd cgroup support (not supported yet)"),
+    systemd: flags.bool(
+      "systemd-cgroup",
+      "",
+      'enable systemd cgroup support, expects cgroupsPath to be of form "slice:prefix:name"',
+    ),
     rootless: flags.string("rootless", "", "ignore cgroup permission errors ('true', 'false', or 'auto')", "auto"),
     version: flags.bool("version", "v", "print the version"),
   };
@@ -84,9 +90,9 @@ function checkedFormat(format: string): boolean {
 }
 
 function checkGlobals({ systemd }: ReturnType<typeof defineGlobals>): void {
-  if (systemd.value) {
+  if (systemd.value && stat("/run/systemd/system") === null) {
     throw new Failure(
-      "unimplemented",
+      "failed_precondition",
       "systemd cgroup flag passed, but systemd support for managing cgroups is not available",
     );
   }

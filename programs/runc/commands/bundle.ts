@@ -44,6 +44,7 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     rootless: rootlessOf(context.rootless, context.env["PATH"] ?? ""),
     noPivot: given.noPivot.value,
     noNewKeyring: given.noNewKeyring.value,
+    systemd: context.systemd,
     readiness: (context.env["NOTIFY_SOCKET"] ?? "") !== "",
     ...extra,
   });

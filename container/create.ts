@@ -283,7 +283,7 @@ export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
-function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
+export function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
   const { linux, mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };

@@ -340,8 +340,8 @@ export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
-function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
-  const { mappings, namespaces, rootless, spec, filter } = plan;
+export function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
+  const { linux, mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
   return {
@@ -359,7 +359,7 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       gid_mappings: users ? keptMappings(mappings.gidMappings) : null,
       version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
-      personality: plan.linux.personality === null ? null : { domain: domainOf(plan.linux.personality) },
+      personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       memory_policy: plan.process.memoryPolicy,

@@ -34,10 +34,10 @@ export function features(): Json {
     },
     annotations: {
       "io.github.seccomp.libseccomp.version": "2.5.4",
-      "org.opencontainers.runc.checkpoint.enabled": "false",
+      "org.opencontainers.runc.checkpoint.enabled": "true",
       "org.opencontainers.runc.commit": "gantry",
       "org.opencontainers.runc.version": VERSION,
     },
-    potentiallyUnsafeConfigAnnotations: ["bundle"],
+    potentiallyUnsafeConfigAnnotations: ["bundle", "org.criu.config"],
   };
 }

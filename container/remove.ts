@@ -5,6 +5,7 @@ import { messageOf } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
 import { ENOENT, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
+import { MNT_DETACH, unmountIfMounted } from "../linux/mount.ts";
 import { pause } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { freeze, thaw } from "./cgroups/freezer.ts";
@@ -38,6 +39,8 @@ function removeEntries(directory: string, depth: number): void {
   for (const { name, kind } of fs.listDirectory(directory)) {
     const path = `${directory}/${name}`;
     if (kind === DT_DIR && depth > 0) {
+      // The original's restore, broken off, leaves the container's root mounted there.
+      unmountIfMounted(path, MNT_DETACH);
       removeEntries(path, depth - 1);
       fs.removeDirectory(path);
     } else fs.unlinkIfThere(path);

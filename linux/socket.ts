@@ -1,5 +1,6 @@
 // Unix and IPv4/IPv6 stream sockets, peer credentials, and descriptors sent as ancillary data.
 
+import type { Bytes } from "../base/bytes.ts";
 import { Failure } from "../base/errors.ts";
 import { door } from "./door.ts";
 import { EAGAIN, EINPROGRESS, must, retrying } from "./errno.ts";
@@ -161,12 +162,19 @@ export function sendDescriptor(socketFd: number, descriptor: number, text: strin
 
 /** One message: its text and the descriptor that came with it (null when none did). Null at the end of the stream. */
 export function receiveDescriptor(socketFd: number): { text: string; descriptor: Fd | null } | null {
-  const data = new Uint8Array(4096);
+  const packet = receivePacket(socketFd, new Uint8Array(4096));
+  return packet === null
+    ? null
+    : { text: door().decode(packet.data, 0, packet.data.length), descriptor: packet.descriptor };
+}
+
+/** One message into the buffer, with the descriptor that came along (null when none did). Null at the end. */
+export function receivePacket(socketFd: number, buffer: Bytes): { data: Bytes; descriptor: Fd | null } | null {
   const control = new Uint8Array(24);
-  const held = message(data, control);
+  const held = message(buffer, control);
   const got = must("recvmsg", "", retrying(nr.SYS_recvmsg, socketFd, held.header, MSG_CMSG_CLOEXEC));
   const view = new DataView(control.buffer);
   const carries = held.header[5]! >= 20n && view.getUint32(12, true) === SCM_RIGHTS;
   if (got === 0 && !carries) return null;
-  return { text: door().decode(data, 0, got), descriptor: carries ? new Fd(view.getInt32(16, true)) : null };
+  return { data: buffer.subarray(0, got), descriptor: carries ? new Fd(view.getInt32(16, true)) : null };
 }

@@ -5,12 +5,18 @@ import { setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
 import { EEXIST, EPERM, must } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
-import { attach, cloneTree } from "../../linux/mount.ts";
+import { attach, cloneTree, openInRoot } from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
 import { cleanPath } from "../spec/check.ts";
 import type { DeviceSpec } from "../spec/schema.ts";
 import type { Birth } from "./birth.ts";
 import { ensureParent, ensureTarget } from "./target.ts";
+
+/** struct stat: its size and where the mode and the device's number are; 1:3 is null. */
+const STAT_SIZE = 144;
+const STAT_MODE = 24;
+const STAT_RDEV = 40;
+const NULL_DEVICE = 0x103;
 
 interface Node {
   path: string;
@@ -30,6 +36,9 @@ const STANDARD = [
   ["zero", 1, 5],
   ["urandom", 1, 9],
 ] as const;
+
+/** Every container has them. */
+export const STANDARD_DEVICES = STANDARD.map(([name]) => `/dev/${name}`);
 
 const LINKS = [
   ["/proc/self/fd", "fd"],
@@ -115,6 +124,23 @@ function bindNode(birth: Birth, node: Node): void {
   using source = cloneTree(fs.AT_FDCWD, node.path, false);
   using target = ensureTarget(birth.root.number, node.path, "file");
   attach(source.number, target.number);
+}
+
+/** Standard descriptors that are the host's /dev/null become the container's own: through an open file the host's mode
+ *  could be changed, and a checkpoint cannot hold a file of the host. */
+export function ownNull(birth: Birth): void {
+  const facts = new Uint8Array(STAT_SIZE);
+  const view = new DataView(facts.buffer);
+  let own: fs.Fd | null = null;
+  for (const standard of [0, 1, 2]) {
+    // Only what is asked: fs.statFd reads all of it, and this is paid for at every start.
+    if (door().syscall(nr.SYS_fstat, standard, facts) < 0) continue;
+    const device = (view.getUint32(STAT_MODE, true) & fs.S_IFMT) === fs.S_IFCHR;
+    if (!device || view.getUint32(STAT_RDEV, true) !== NULL_DEVICE) continue;
+    own ??= openInRoot(birth.root.number, "/dev/null", fs.O_RDWR);
+    fs.duplicateTo(own.number, standard);
+  }
+  own?.close();
 }
 
 /** dev_t as mknod takes it: the kernel's new encoding in 32 bits. */

@@ -20,7 +20,7 @@ import { domainOf } from "../spec/check.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
-import { makeDevices, needsDevices } from "./devices.ts";
+import { makeDevices, needsDevices, ownNull } from "./devices.ts";
 import { awaitStart, confine, execute, FIRST_EXTRA, loadListening, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
 import { protectPaths } from "./masks.ts";
@@ -151,6 +151,7 @@ function buildRoot(birth: Birth): void {
   }
   if ((spec.hooks?.createContainer.length ?? 0) > 0) runCreateContainerHooks(birth);
   enterRoot(birth);
+  if (devices) ownNull(birth);
   makeWorkingDirectory(birth);
   if (birth.console !== null) {
     const devpts = birth.devpts?.number ?? null;

@@ -13,6 +13,7 @@ import { Cancel } from "../../wire/call.ts";
 import { Runc, type RuncSettings } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
+import { CriuWork } from "./criu-work.ts";
 import { CONFIG_LIMIT, DRAIN_TIMEOUT, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
 import { Process, type StdioNames } from "./process.ts";
@@ -26,8 +27,10 @@ export interface ContainerSettings {
   id: string;
   runc: RuncSettings;
   rootfs: Mount[];
-  /** Named in the event only. */
+  /** The images to restore at the start; "" for a new container. */
   checkpoint: string;
+  /** Where criu works; "" is a place in the bundle that goes away. */
+  criuWork: string;
   /** The runtime's extra arguments of `create`: --no-pivot, --no-new-keyring. */
   createFlags: readonly string[];
   ioUid: number;
@@ -80,6 +83,11 @@ export class Container {
   async create(): Promise<void> {
     const { rootfs, createFlags, checkpoint } = this.#settings;
     mountRootfs(rootfs, this.rootfs);
+    if (checkpoint !== "") {
+      // There is no process yet: what is restored runs at once, so that is the start's part.
+      announce.create(this.#shim.events, this, { rootfs, checkpoint });
+      return;
+    }
     this.init.beginStart();
     try {
       const pidFile = `${this.bundle}/init.pid`;
@@ -105,7 +113,8 @@ export class Container {
       if (process.status !== "created") throw new Failure("unknown", `cannot start a ${process.status} process`);
       process.beginStart();
       try {
-        await this.#runc.run("OCI runtime start failed", ["start", this.id]);
+        if (process.pid === 0) await this.#restore();
+        else await this.#runc.run("OCI runtime start failed", ["start", this.id]);
         process.status = "running";
         announce.start(this.#shim.events, this);
         this.#watchMemory();
@@ -166,9 +175,14 @@ export class Container {
     });
   }
 
-  checkpoint(args: readonly string[]): Promise<void> {
+  checkpoint(args: readonly string[], workPath: string): Promise<void> {
     return this.#lock.run(async () => {
-      await this.#runc.run("OCI runtime checkpoint failed", ["checkpoint", ...args, this.id]);
+      using work = new CriuWork(workPath === "" ? this.#settings.criuWork : workPath, this.bundle);
+      try {
+        await this.#runc.run("", ["checkpoint", ...args, "--work-path", work.path, this.id]);
+      } catch (thrown) {
+        throw work.failure(thrown);
+      }
     });
   }
 
@@ -176,6 +190,19 @@ export class Container {
   async pids(): Promise<number[]> {
     const text = await this.#runc.run("OCI runtime ps failed", ["ps", "--format", "json", this.id]);
     return JSON.parse(text) as number[];
+  }
+
+  async #restore(): Promise<void> {
+    const { createFlags, checkpoint, criuWork } = this.#settings;
+    using work = new CriuWork(criuWork, this.bundle);
+    const pidFile = `${this.bundle}/init.pid`;
+    const flags = createFlags.filter((flag) => flag !== "--no-new-keyring");
+    const args = (console: string[]) => [
+      ...["restore", "--bundle", this.bundle, "--image-path", checkpoint, "--work-path", work.path],
+      ...["--detach", "--no-subreaper", ...flags, "--pid-file", pidFile, ...console, this.id],
+    ];
+    await this.#launch(this.init, { what: "OCI runtime restore failed", args, pidFile });
+    this.#group = groupOfProcess(this.init.pid);
   }
 
   async #startExec(process: Process): Promise<number> {

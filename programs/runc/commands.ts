@@ -1,6 +1,7 @@
 // The table of commands.
 
 import type { Command } from "./command.ts";
+import { checkpoint } from "./commands/checkpoint.ts";
 import { create } from "./commands/create.ts";
 import { deleteContainer } from "./commands/delete.ts";
 import { events } from "./commands/events.ts";
@@ -10,6 +11,7 @@ import { killCommand } from "./commands/kill.ts";
 import { list } from "./commands/list.ts";
 import { pauseCommand, resume } from "./commands/pause.ts";
 import { ps } from "./commands/ps.ts";
+import { restore } from "./commands/restore.ts";
 import { run } from "./commands/run.ts";
 import { spec } from "./commands/spec.ts";
 import { start } from "./commands/start.ts";
@@ -17,6 +19,7 @@ import { state } from "./commands/state.ts";
 import { update } from "./commands/update.ts";
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
+  checkpoint,
   create,
   delete: deleteContainer,
   events,
@@ -26,16 +29,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   list,
   pause: pauseCommand,
   ps,
+  restore,
   resume,
   run,
   spec,
   start,
   state,
   update,
-};
-
-/** Known to the original, not here yet. */
-export const REFUSED: Readonly<Record<string, string>> = {
-  checkpoint: "checkpoint is not supported yet",
-  restore: "restore is not supported yet",
 };

@@ -9,7 +9,7 @@ import type { Door } from "../../linux/door.ts";
 import { stat } from "../../linux/fd.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { absolute, type Command, type Context, formatFlags, Line, print } from "./command.ts";
-import { COMMANDS, REFUSED } from "./commands.ts";
+import { COMMANDS } from "./commands.ts";
 import { Log } from "./log.ts";
 import { usualRoot } from "./root.ts";
 import { versionText } from "./version.ts";
@@ -53,8 +53,6 @@ export function main(door: Door): number {
 function dispatch(name: string, args: readonly string[], context: Context): number {
   const command: Command | undefined = COMMANDS[name];
   if (command === undefined) {
-    const refusal = REFUSED[name];
-    if (refusal !== undefined) throw new Failure("unimplemented", refusal);
     context.log.fatal(`No help topic for '${name}'\n`);
     return EXIT_UNKNOWN_COMMAND;
   }

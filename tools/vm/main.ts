@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { join } from "node:path";
+import { buildProbe } from "../../test/probe/build.ts";
 import { installPackages } from "../build/packages.ts";
 import { layout } from "../build/paths.ts";
 import { findImage } from "./image.ts";
@@ -44,6 +45,7 @@ installPackages(
 );
 const build = spawnSync(process.execPath, [join(layout.root, "tools/build/main.ts")], { stdio: "inherit" });
 if (build.status !== 0) process.exit(1);
+await buildProbe(join(layout.work, "vm-probe"));
 try {
   process.exit(await runMachine(findImage(say), job));
 } catch (error) {

@@ -84,7 +84,9 @@ function lifeCycle(shim: Shim, container: Find) {
     },
     async checkpoint(request: task.CheckpointTaskRequest) {
       const found = container(request.id);
-      await found.checkpoint(checkpointArguments(request));
+      const given = request.options;
+      const options = given === null ? CheckpointOptions.create() : CheckpointOptions.decode(given.value);
+      await found.checkpoint(checkpointArguments(options, request.path), options.workPath);
       announce.checkpointed(shim.events, found, request.path);
       return {};
     },
@@ -154,7 +156,6 @@ function newContainer(shim: Shim, request: task.CreateTaskRequest): Container {
   if (!NAME.test(id)) throw new Failure("invalid_argument", `identifier ${JSON.stringify(id)} is not valid`);
   if (!bundle.startsWith("/")) throw new Failure("invalid_argument", `bundle ${bundle} is not an absolute path`);
   if (shim.containers.has(id)) throw new Failure("already_exists", `container ${id}`);
-  if (checkpoint !== "") throw new Failure("unimplemented", "starting from a checkpoint");
   const options = parseOptions(request.options);
   keepOptions(bundle, options);
   const flags = [...(options.noPivotRoot ? ["--no-pivot"] : []), ...(options.noNewKeyring ? ["--no-new-keyring"] : [])];
@@ -164,8 +165,8 @@ function newContainer(shim: Shim, request: task.CreateTaskRequest): Container {
     bundle,
     systemdCgroup: options.systemdCgroup,
   };
-  const { ioUid, ioGid } = options;
-  const settings = { id, runc, rootfs, checkpoint, createFlags: flags, ioUid, ioGid };
+  const { ioUid, ioGid, criuWorkPath } = options;
+  const settings = { id, runc, rootfs, checkpoint, criuWork: criuWorkPath, createFlags: flags, ioUid, ioGid };
   return new Container(shim, settings, { stdin, stdout, stderr, terminal });
 }
 
@@ -178,14 +179,11 @@ function describe(container: Container, pid: number): ProcessInfo {
   return { pid, info: null };
 }
 
-function checkpointArguments(request: task.CheckpointTaskRequest): string[] {
-  const given = request.options;
-  const options = given === null ? CheckpointOptions.create() : CheckpointOptions.decode(given.value);
+function checkpointArguments(options: CheckpointOptions, path: string): string[] {
   const flag = (on: boolean, name: string) => (on ? [name] : []);
   const value = (text: string, name: string) => (text === "" ? [] : [name, text]);
   return [
-    ...value(request.path === "" ? options.imagePath : request.path, "--image-path"),
-    ...value(options.workPath, "--work-path"),
+    ...value(path === "" ? options.imagePath : path, "--image-path"),
     ...value(options.parentPath, "--parent-path"),
     ...flag(options.openTcp, "--tcp-established"),
     ...flag(options.externalUnixSockets, "--ext-unix-sk"),

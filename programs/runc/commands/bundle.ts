@@ -29,7 +29,9 @@ export function bundleFlags({ flags }: Line) {
   };
 }
 
-export type BundleFlags = ReturnType<typeof bundleFlags>;
+type Flags = ReturnType<typeof bundleFlags>;
+/** For a command that has only some of them as flags, too. */
+export type BundleFlags = { [Name in keyof Flags]: { value: Flags[Name]["value"] } };
 
 export function planFrom(given: BundleFlags, id: string, context: Context): Plan {
   // Relative paths of flags count from where runc was called, those of config.json from the bundle.

@@ -121,12 +121,18 @@ function mountedOf({ plan, cgroups }: Making): MountedContainer {
 
 function makeGroups(making: Making): void {
   const { plan } = making;
+  if (plan.unit !== null) {
+    throw new Failure(
+      "unimplemented",
+      "restore does not know the systemd cgroup driver yet: leave --systemd-cgroup out",
+    );
+  }
   const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
   groups.refuseOccupied(placed.cgroups.paths);
   if (isFrozen(placed.cgroups.paths)) {
     throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
   }
-  writeCreating(plan.paths, placed.cgroups.paths);
+  writeCreating(plan.paths, { cgroups: placed.cgroups.paths, keeper: "files" });
   making.cgroups = placed.cgroups;
   groups.makeCgroups(making.cgroups, placed.hierarchies);
   setDevices(making.cgroups, plan.linux.resources);

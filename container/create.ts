@@ -33,6 +33,7 @@ import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
 import { removeDirectoryOf } from "./remove.ts";
+import { enterResctrl, type KeptResctrl, leaveResctrl } from "./resctrl.ts";
 import { giveSource } from "./sources.ts";
 import { domainOf } from "./spec/check.ts";
 import {
@@ -72,6 +73,7 @@ export function createContainer(options: CreateOptions): Created {
   let cgroups: groups.Cgroups = { paths: {}, unified: false };
   let pid = 0;
   using devices = new NetDevices();
+  const extras: Extras = { devices, resctrl: null };
   try {
     const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
     groups.refuseOccupied(placed.cgroups.paths);
@@ -97,10 +99,11 @@ export function createContainer(options: CreateOptions): Created {
       make((hierarchy) => !isUnified(hierarchy));
       tellOfCgroups(started.dialogue);
     }
-    return converse(options, { ...started, cgroups, devices });
+    return converse(options, Object.assign(extras, started, { cgroups }));
   } catch (thrown) {
     undo(plan, { pid, cgroups });
     devices.giveBack();
+    if (extras.resctrl !== null) leaveResctrl(extras.resctrl);
     throw thrown;
   }
 }
@@ -188,7 +191,13 @@ function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
-function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups" | "devices">): Created {
+/** What only some containers have. */
+interface Extras {
+  devices: NetDevices;
+  resctrl: KeptResctrl | null;
+}
+
+function converse(options: CreateOptions, started: Started & Extras & { cgroups: groups.Cgroups }): Created {
   const { plan } = options;
   const { pid, dialogue, cgroups } = started;
   let record: ContainerRecord | null = null;
@@ -197,7 +206,8 @@ function converse(options: CreateOptions, started: Started & Pick<Made, "cgroups
     const prefix = "error during container init: error setting cgroup config for procHooks process: ";
     prefixed(prefix, () => setLimits(cgroups, plan.linux.resources));
     if (!plan.rootless.user) setOomScore(plan.process, pid);
-    record = recordOf(plan, { pid, cgroups });
+    if (plan.resctrl !== null) started.resctrl = enterResctrl(plan.resctrl, pid);
+    record = recordOf(plan, started);
     writeRecord(plan.paths, record);
   };
   // With a new user namespace the child waits for its mappings first; else it is busy mounting while this goes on.
@@ -282,7 +292,9 @@ export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
-function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
+type Made = Pick<Started & Extras, "pid" | "resctrl"> & { cgroups: groups.Cgroups };
+
+function recordOf(plan: Plan, { pid, cgroups, resctrl }: Made): ContainerRecord {
   const { linux, mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
@@ -304,6 +316,7 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
       personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
+      resctrl,
       memory_policy: plan.process.memoryPolicy,
       seccomp_flags: filter === null ? null : filter.flags,
       seccomp_listener: filter === null ? null : filter.listener,
@@ -312,17 +325,11 @@ function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.C
     cgroup_paths: cgroups.paths,
     namespace_paths: namespacePaths(pid),
     external_descriptors: [],
-    intel_rdt_path: "",
+    intel_rdt_path: plan.resctrl?.path ?? "",
   };
 }
 
-interface Made {
-  pid: number;
-  cgroups: groups.Cgroups;
-  devices: NetDevices;
-}
-
-function undo(plan: Plan, made: Omit<Made, "devices">): void {
+function undo(plan: Plan, made: { pid: number; cgroups: groups.Cgroups }): void {
   if (made.pid > 0) {
     kill(made.pid, SIGKILL);
     waitChild(made.pid);

@@ -10,6 +10,7 @@ import { readText } from "../linux/fd.ts";
 import type { Paths } from "./layout.ts";
 import type { Mappings } from "./mappings.ts";
 import { READINESS_ENVIRONMENT, readinessMount } from "./readiness.ts";
+import { planResctrl, type ResctrlPlan } from "./resctrl.ts";
 import type { Rootless } from "./rootless.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
@@ -58,6 +59,7 @@ export interface Plan {
   mounts: MountPlan[];
   process: ProcessPlan;
   filter: Filter | null;
+  resctrl: ResctrlPlan | null;
   noPivot: boolean;
   /** Whether the program is to say when it is ready. */
   readiness: boolean;
@@ -124,11 +126,12 @@ export function planContainer(options: PlanOptions): Plan {
   if (rootless.user) checkRootless(namespaces, mounts, mappings);
   checkInterfaces(rootless, linux);
   checkGroups(rootless.user, process.user.additionalGids);
+  const resctrl = planResctrl(linux.intelRdt, options.id);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
     ...{ id: options.id, bundle: options.bundle, paths: options.paths },
     ...{ noPivot: options.noPivot, readiness: options.readiness },
-    ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, warnings },
+    ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, resctrl, warnings },
     // Its affinity is for processes that exec adds.
     process: planProcess(
       { ...process, execCPUAffinity: null },

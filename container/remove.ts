@@ -11,6 +11,7 @@ import { freeze, thaw } from "./cgroups/freezer.ts";
 import * as groups from "./cgroups/manager.ts";
 import { runHooks } from "./hooks.ts";
 import { type Paths, pathsOf, readCreating } from "./layout.ts";
+import { leaveResctrl } from "./resctrl.ts";
 import { type Container, isAlive, stateOf, statusOf } from "./state.ts";
 
 /** Waits for a killed first process to be gone: rounds of this many milliseconds. */
@@ -49,6 +50,7 @@ export function removeContainer({ paths, record }: Container, warn: (message: st
   // Without a pid namespace of its own the first process's end did not end the others.
   if (!hasOwnPids(record.config.namespaces)) groups.killAll(record.cgroup_paths);
   groups.removeCgroups(record.cgroup_paths);
+  if (record.config.resctrl) leaveResctrl(record.config.resctrl);
   removeDirectoryOf(paths);
   const hooks = record.config.Hooks?.poststop ?? [];
   try {

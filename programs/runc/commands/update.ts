@@ -4,12 +4,14 @@ import { Failure } from "../../../base/errors.ts";
 import { BadValue, parseGoInt } from "../../../base/flags/go.ts";
 import type { Json } from "../../../base/json.ts";
 import { parseConfig } from "../../../container/plan.ts";
+import { updateSchemata } from "../../../container/resctrl.ts";
 import { readResources } from "../../../container/spec/schema.ts";
 import { loadContainer } from "../../../container/state.ts";
 import { updateContainer } from "../../../container/update.ts";
 import { door } from "../../../linux/door.ts";
 import { readAll, readText } from "../../../linux/fd.ts";
 import type { Command, Line } from "../command.ts";
+import type { Log } from "../log.ts";
 
 /** Flag name, place in linux.resources, what it is. Sizes take units; text stays text. */
 const FLAGS: readonly (readonly [name: string, place: string, kind: "number" | "size" | "text", usage: string])[] = [
@@ -33,13 +35,14 @@ export const update: Command = {
   name: "update",
   arguments: "<container-id>",
   summary: "update container resource constraints",
-  run(line, { root }) {
+  run(line, { root, log }) {
     const file = line.flags.string("resources", "r", "path to the file containing the resources to update or '-'");
-    const given = resourceFlags(line);
+    const given = resourceFlags(line, log);
     const [id] = line.parse(1, 1);
     const container = loadContainer(root, id!);
-    const resources = file.value === "" ? given() : readFrom(file.value);
-    updateContainer(container, readResources(resources, "resources"));
+    const { resources, resctrl } = given();
+    updateContainer(container, readResources(file.value === "" ? resources : readFrom(file.value), "resources"));
+    if (resctrl !== null) updateSchemata(container.record.intel_rdt_path, resctrl);
     return 0;
   },
 };
@@ -49,14 +52,21 @@ function readFrom(file: string): Json {
   return parseConfig(text, file === "-" ? "standard input" : file);
 }
 
-function resourceFlags({ flags }: Line): () => Json {
+interface GivenLimits {
+  resources: Json;
+  /** Null when neither of its flags was given. */
+  resctrl: { l3CacheSchema: string; memBwSchema: string } | null;
+}
+
+function resourceFlags({ flags }: Line, log: Log): () => GivenLimits {
   const all = FLAGS.map(([name, place, kind, usage]) => ({ name, place, kind, flag: flags.string(name, "", usage) }));
-  for (const ignored of ["kernel-memory", "kernel-memory-tcp"]) flags.string(ignored, "", "(obsolete; do not use)");
-  const rdt = ["l3-cache-schema", "mem-bw-schema"].map((name) =>
-    flags.string(name, "", "Intel RDT (not supported yet)"),
+  const obsolete = ["kernel-memory", "kernel-memory-tcp"].map((name) =>
+    flags.string(name, "", "(obsolete; do not use)"),
   );
+  const cache = flags.string("l3-cache-schema", "", "The string of Intel RDT/CAT L3 cache schema");
+  const bandwidth = flags.string("mem-bw-schema", "", "The string of Intel RDT/MBA memory bandwidth schema");
   return () => {
-    if (rdt.some((flag) => flag.changed)) throw new Failure("unimplemented", "Intel RDT is not supported yet");
+    if (obsolete.some((flag) => flag.value !== "")) log.warn("Kernel memory settings are ignored and will be removed");
     const resources: { [group: string]: { [field: string]: Json } } = {};
     for (const { name, place, kind, flag } of all) {
       if (!flag.changed || flag.value === "") continue;
@@ -64,7 +74,8 @@ function resourceFlags({ flags }: Line): () => Json {
       resources[group] ??= {};
       resources[group][field] = kind === "text" ? flag.value : numberOf(name, kind, flag.value);
     }
-    return resources;
+    const some = cache.value !== "" || bandwidth.value !== "";
+    return { resources, resctrl: some ? { l3CacheSchema: cache.value, memBwSchema: bandwidth.value } : null };
   };
 }
 

@@ -1,7 +1,7 @@
 // `runc update`: limits from flags, or as linux.resources from a file or standard input (then the flags do not count).
 
 import { Failure } from "../../../base/errors.ts";
-import { BadValue, parseGoInt } from "../../../base/flags/go.ts";
+import { BadValue, parseGoInt, parseGoUint } from "../../../base/flags/go.ts";
 import type { Json } from "../../../base/json.ts";
 import { parseConfig } from "../../../container/plan.ts";
 import { updateSchemata } from "../../../container/resctrl.ts";
@@ -13,22 +13,25 @@ import { readAll, readText } from "../../../linux/fd.ts";
 import type { Command, Line } from "../command.ts";
 import type { Log } from "../log.ts";
 
-/** Flag name, place in linux.resources, what it is. Sizes take units; text stays text. */
-const FLAGS: readonly (readonly [name: string, place: string, kind: "number" | "size" | "text", usage: string])[] = [
-  ["blkio-weight", "blockIO.weight", "number", "Specifies per cgroup weight, range is from 10 to 1000"],
-  ["cpu-period", "cpu.period", "number", "CPU CFS period to be used for hardcapping (in usecs)"],
-  ["cpu-quota", "cpu.quota", "number", "CPU CFS hardcap limit (in usecs)"],
-  ["cpu-burst", "cpu.burst", "number", "CPU CFS hardcap burst limit (in usecs)"],
-  ["cpu-share", "cpu.shares", "number", "CPU shares (relative weight vs. other containers)"],
-  ["cpu-rt-period", "cpu.realtimePeriod", "number", "CPU realtime period to be used for hardcapping (in usecs)"],
-  ["cpu-rt-runtime", "cpu.realtimeRuntime", "number", "CPU realtime hardcap limit (in usecs)"],
+/** Counts are numbers to the flag parser itself; sizes take units; text stays text. */
+type Kind = "count" | "signed" | "unsigned" | "size" | "text";
+
+/** Flag name, place in linux.resources, what it is. */
+const FLAGS: readonly (readonly [name: string, place: string, kind: Kind, usage: string])[] = [
+  ["blkio-weight", "blockIO.weight", "count", "Specifies per cgroup weight, range is from 10 to 1000"],
+  ["cpu-period", "cpu.period", "unsigned", "CPU CFS period to be used for hardcapping (in usecs)"],
+  ["cpu-quota", "cpu.quota", "signed", "CPU CFS hardcap limit (in usecs)"],
+  ["cpu-burst", "cpu.burst", "unsigned", "CPU CFS hardcap burst limit (in usecs)"],
+  ["cpu-share", "cpu.shares", "unsigned", "CPU shares (relative weight vs. other containers)"],
+  ["cpu-rt-period", "cpu.realtimePeriod", "unsigned", "CPU realtime period to be used for hardcapping (in usecs)"],
+  ["cpu-rt-runtime", "cpu.realtimeRuntime", "signed", "CPU realtime hardcap limit (in usecs)"],
   ["cpuset-cpus", "cpu.cpus", "text", "CPU(s) to use"],
   ["cpuset-mems", "cpu.mems", "text", "Memory node(s) to use"],
-  ["cpu-idle", "cpu.idle", "number", "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"],
+  ["cpu-idle", "cpu.idle", "signed", "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"],
   ["memory", "memory.limit", "size", "Memory limit (in bytes)"],
   ["memory-reservation", "memory.reservation", "size", "Memory reservation or soft_limit (in bytes)"],
   ["memory-swap", "memory.swap", "size", "Total memory usage (memory + swap); set '-1' to enable unlimited swap"],
-  ["pids-limit", "pids.limit", "number", "Maximum number of pids allowed in the container"],
+  ["pids-limit", "pids.limit", "count", "Maximum number of pids allowed in the container"],
 ];
 
 export const update: Command = {
@@ -59,7 +62,10 @@ interface GivenLimits {
 }
 
 function resourceFlags({ flags }: Line, log: Log): () => GivenLimits {
-  const all = FLAGS.map(([name, place, kind, usage]) => ({ name, place, kind, flag: flags.string(name, "", usage) }));
+  const all = FLAGS.map(([name, place, kind, usage]) => {
+    const flag = kind === "count" ? flags.int(name, "", usage) : flags.string(name, "", usage);
+    return { name, place, kind, flag };
+  });
   const obsolete = ["kernel-memory", "kernel-memory-tcp"].map((name) =>
     flags.string(name, "", "(obsolete; do not use)"),
   );
@@ -72,7 +78,8 @@ function resourceFlags({ flags }: Line, log: Log): () => GivenLimits {
       if (!flag.changed || flag.value === "") continue;
       const [group, field] = place.split(".") as [string, string];
       resources[group] ??= {};
-      resources[group][field] = kind === "text" ? flag.value : numberOf(name, kind, flag.value);
+      const { value } = flag;
+      resources[group][field] = typeof value === "number" || kind === "text" ? value : numberOf(name, kind, value);
     }
     const some = cache.value !== "" || bandwidth.value !== "";
     return { resources, resctrl: some ? { l3CacheSchema: cache.value, memBwSchema: bandwidth.value } : null };
@@ -82,12 +89,12 @@ function resourceFlags({ flags }: Line, log: Log): () => GivenLimits {
 const UNITS = "bkmgtp";
 const UNIT_STEP = 1024n;
 
-function numberOf(name: string, kind: "number" | "size", text: string): Json {
+function numberOf(name: string, kind: Kind, text: string): Json {
   const size = kind === "size" ? /^(\d+)([bkmgtp])?(?:i?b)?$/i.exec(text) : null;
   if (size !== null) return BigInt(size[1]!) * UNIT_STEP ** BigInt(UNITS.indexOf((size[2] ?? "b").toLowerCase()));
   if (kind === "size" && text !== "-1") throw invalid(name, `invalid size: '${text}'`);
   try {
-    return parseGoInt(text);
+    return kind === "unsigned" ? parseGoUint(text) : parseGoInt(text);
   } catch (thrown) {
     if (thrown instanceof BadValue) throw invalid(name, thrown.message);
     throw thrown;

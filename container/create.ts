@@ -36,6 +36,7 @@ import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
 import { endUnit, removeDirectoryOf } from "./remove.ts";
+import { enterResctrl, type KeptResctrl, leaveResctrl } from "./resctrl.ts";
 import { giveSource } from "./sources.ts";
 import { domainOf } from "./spec/check.ts";
 import {
@@ -72,8 +73,8 @@ export interface Created {
 export function createContainer(options: CreateOptions): Created {
   const { plan } = options;
   claim(plan.paths);
-  const made: Made = { pid: 0, cgroups: { paths: {}, unified: false } };
   using devices = new NetDevices();
+  const made: Made = { pid: 0, cgroups: { paths: {}, unified: false }, devices, resctrl: null };
   try {
     const { unit } = plan;
     const placed = unit === null ? groups.placeCgroups(plan.linux.cgroupsPath, plan.id) : placeOf(unit);
@@ -86,10 +87,11 @@ export function createContainer(options: CreateOptions): Created {
     if (plan.readiness) makeReadinessDirectory(plan.paths);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const begin = unit === null ? beginInCgroups : beginInUnit;
-    return converse(options, { ...begin(options, placed, made), cgroups: made.cgroups, devices });
+    return converse(options, begin(options, placed, made), made);
   } catch (thrown) {
     undo(plan, made);
     devices.giveBack();
+    if (made.resctrl !== null) leaveResctrl(made.resctrl);
     throw thrown;
   }
 }
@@ -98,6 +100,9 @@ export function createContainer(options: CreateOptions): Created {
 interface Made {
   pid: number;
   cgroups: groups.Cgroups;
+  /** What only some containers have. */
+  devices: NetDevices;
+  resctrl: KeptResctrl | null;
 }
 
 type Placed = ReturnType<typeof groups.placeCgroups>;
@@ -241,12 +246,10 @@ function makeFifo({ paths, namespaces, mappings, rootless }: Plan): fs.Fd {
   return fs.open(paths.fifo, fs.O_PATH);
 }
 
-function converse(
-  options: CreateOptions,
-  started: Started & { cgroups: groups.Cgroups; devices: NetDevices },
-): Created {
+function converse(options: CreateOptions, started: Started, made: Made): Created {
   const { plan } = options;
-  const { pid, dialogue, cgroups } = started;
+  const { pid, dialogue } = started;
+  const { cgroups } = made;
   let record: ContainerRecord | null = null;
   const settle = () => {
     if (record !== null) return;
@@ -255,7 +258,8 @@ function converse(
     const limits = plan.unit === null || resources === null ? resources : withRoundedQuota(resources);
     prefixed(prefix, () => setLimits(cgroups, limits));
     if (!plan.rootless.user) setOomScore(plan.process, pid);
-    record = recordOf(plan, { pid, cgroups });
+    if (plan.resctrl !== null) made.resctrl = enterResctrl(plan.resctrl, pid);
+    record = recordOf(plan, made);
     writeRecord(plan.paths, record);
   };
   // With a new user namespace the child waits for its mappings first; else it is busy mounting while this goes on.
@@ -275,7 +279,7 @@ function converse(
     if (message.kind === "hooks") {
       settle();
       const { hooks } = plan.spec;
-      started.devices.move(plan, pid);
+      made.devices.move(plan, pid);
       prefixed("error during container init: ", () => runEarlyHooks(hooks, stateFor(plan, pid, "creating")));
       say(dialogue.number, { kind: "go" });
     }
@@ -340,7 +344,7 @@ export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
-export function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: groups.Cgroups }): ContainerRecord {
+export function recordOf(plan: Plan, { pid, cgroups, resctrl }: Omit<Made, "devices">): ContainerRecord {
   const { linux, mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
   const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
@@ -362,6 +366,7 @@ export function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: g
       personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
       Hooks: kept,
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
+      resctrl,
       memory_policy: plan.process.memoryPolicy,
       seccomp_flags: filter === null ? null : filter.flags,
       seccomp_listener: filter === null ? null : filter.listener,
@@ -370,7 +375,7 @@ export function recordOf(plan: Plan, { pid, cgroups }: { pid: number; cgroups: g
     cgroup_paths: cgroups.paths,
     namespace_paths: namespacePaths(pid),
     external_descriptors: [],
-    intel_rdt_path: "",
+    intel_rdt_path: plan.resctrl?.path ?? "",
   };
 }
 

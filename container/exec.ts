@@ -25,6 +25,7 @@ import { withInitialAffinity } from "./init/priority.ts";
 import { awaitGo, type ChildMessage, hear, openDialogue, say, sayPlainly } from "./messages.ts";
 import { handOverListener } from "./notify.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
+import { joinResctrl } from "./resctrl.ts";
 import type { ProcessSpec } from "./spec/schema.ts";
 import { checkGroups } from "./spec/users.ts";
 import { type Container, type ContainerRecord, isAlive, namespaceName, stateOf, statusOf } from "./state.ts";
@@ -275,6 +276,8 @@ function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, options: Ex
     if (message.kind === "debug") options.debug?.(message.message);
     if (message.kind === "ready") break;
   }
+  const { intel_rdt_path: resctrl } = options.container.record;
+  if (resctrl !== "") joinResctrl(resctrl, pid);
   for (const limit of plan.limitsByParent ? plan.limits : []) {
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);

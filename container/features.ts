@@ -4,12 +4,13 @@
 import type { Json } from "../base/json.ts";
 import { CAPABILITY_NAMES } from "../linux/capability-names.ts";
 import { NAMESPACES } from "../linux/namespace.ts";
+import { SECCOMP_FLAGS } from "./seccomp.ts";
+import { MEMORY_FLAGS, MEMORY_MODES } from "./spec/memory.ts";
 import { MOUNT_OPTIONS } from "./spec/mounts.ts";
 import { SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_OPERATORS } from "./spec/seccomp.ts";
 import { SPEC_VERSION, VERSION } from "./version.ts";
 
 export function features(): Json {
-  const flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
   return {
     ociVersionMin: "1.0.0",
     ociVersionMax: SPEC_VERSION,
@@ -24,13 +25,15 @@ export function features(): Json {
         actions: [...SECCOMP_ACTIONS].sort(),
         operators: [...SECCOMP_OPERATORS].sort(),
         archs: [...SECCOMP_ARCHITECTURES].sort(),
-        knownFlags: flags,
-        supportedFlags: flags,
+        knownFlags: [...SECCOMP_FLAGS],
+        supportedFlags: [...SECCOMP_FLAGS],
       },
       apparmor: { enabled: true },
       selinux: { enabled: true },
-      intelRdt: { enabled: false },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
+      memoryPolicy: { modes: [...MEMORY_MODES].sort(), flags: [...MEMORY_FLAGS].sort() },
       mountExtensions: { idmap: { enabled: true } },
+      netDevices: { enabled: true },
     },
     annotations: {
       "io.github.seccomp.libseccomp.version": "2.5.4",

@@ -11,6 +11,7 @@ import { planUnit, type Unit } from "./cgroups/systemd/unit.ts";
 import type { Paths } from "./layout.ts";
 import type { Mappings } from "./mappings.ts";
 import { READINESS_ENVIRONMENT, readinessMount } from "./readiness.ts";
+import { planResctrl, type ResctrlPlan } from "./resctrl.ts";
 import type { Rootless } from "./rootless.ts";
 import { type Filter, prepareFilter } from "./seccomp.ts";
 import { checkProcess, checkRoot, checkSpec, type NamespacePlan, planNamespaces } from "./spec/check.ts";
@@ -59,6 +60,7 @@ export interface Plan {
   mounts: MountPlan[];
   process: ProcessPlan;
   filter: Filter | null;
+  resctrl: ResctrlPlan | null;
   noPivot: boolean;
   /** Where systemd keeps the cgroups; null where they are made in the file system. */
   unit: Unit | null;
@@ -132,11 +134,12 @@ export function planContainer(options: PlanOptions): Plan {
   const { id } = options;
   const named = { id, cgroupsPath: linux.cgroupsPath, annotations: spec.annotations };
   const unit = options.systemd ? planUnit({ ...named, user: rootless.cgroups }) : null;
+  const resctrl = planResctrl(linux.intelRdt, options.id);
   const filter = prepareFilter(options.paths.root, linux.seccomp);
   return {
     ...{ id, unit, bundle: options.bundle, paths: options.paths },
     ...{ noPivot: options.noPivot, readiness: options.readiness },
-    ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, warnings },
+    ...{ rootfs, spec, linux, namespaces, mappings, rootless, mounts, filter, resctrl, warnings },
     // Its affinity is for processes that exec adds.
     process: planProcess(
       { ...process, execCPUAffinity: null },

@@ -13,6 +13,7 @@ import * as groups from "./cgroups/manager.ts";
 import { type KeptUnit, stopUnit } from "./cgroups/systemd/scope.ts";
 import { runHooks } from "./hooks.ts";
 import { type Paths, pathsOf, readCreating } from "./layout.ts";
+import { leaveResctrl } from "./resctrl.ts";
 import { type Container, isAlive, stateOf, statusOf, unitOfRecord } from "./state.ts";
 
 /** Waits for a killed first process to be gone: rounds of this many milliseconds. */
@@ -55,6 +56,7 @@ export function removeContainer({ paths, record }: Container, warn: (message: st
   const unit = unitOfRecord(record);
   if (unit !== null) endUnit(unit, warn);
   groups.removeCgroups(record.cgroup_paths);
+  if (record.config.resctrl) leaveResctrl(record.config.resctrl);
   removeDirectoryOf(paths);
   const hooks = record.config.Hooks?.poststop ?? [];
   try {

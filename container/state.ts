@@ -17,6 +17,7 @@ import { isFrozen } from "./cgroups/freezer.ts";
 import type { CgroupPaths } from "./cgroups/manager.ts";
 import type { KeptUnit } from "./cgroups/systemd/scope.ts";
 import { type Paths, pathsOf } from "./layout.ts";
+import type { KeptResctrl } from "./resctrl.ts";
 import type { Listener } from "./seccomp.ts";
 import type { MemoryPolicy } from "./spec/memory.ts";
 import type { Hooks, MappingSpec } from "./spec/schema.ts";
@@ -50,6 +51,8 @@ export interface KeptConfig {
   Hooks: Partial<Hooks> | null;
   /** "bundle=…", then the annotations as "key=value". */
   labels: string[];
+  /** Null without linux.intelRdt. Ours. */
+  resctrl: KeptResctrl | null;
   /** For exec. */
   memory_policy: MemoryPolicy | null;
   /** SECCOMP_FILTER_FLAG_* to load seccomp.bpf with, for exec; null without a filter. Ours. */

@@ -182,6 +182,13 @@ export function filesystemType(fd: number): number {
   return Number(words[0]!);
 }
 
+/** Of what a path leads to; a negative errno on failure. */
+export function tryFilesystemType(path: string): number {
+  const words = new BigInt64Array(15);
+  const result = door().syscall(nr.SYS_statfs, path, words);
+  return result < 0 ? result : Number(words[0]!);
+}
+
 /** ST_* flags of the mount that a descriptor lies on. */
 export function flagsOfMount(fd: number): number {
   const words = new BigInt64Array(15);

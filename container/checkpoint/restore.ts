@@ -194,7 +194,7 @@ function carryOutRestore(
 }
 
 function restoredRecord({ plan, cgroups, criu, pid }: Making, external: string[]): ContainerRecord {
-  const record = recordOf(plan, { pid, cgroups });
+  const record = recordOf(plan, { pid, cgroups, resctrl: null });
   const { namespaces } = record.config;
   // criu restores into one, so that monotonic clocks go on from where they were; exec has to join it.
   const time: NamespaceKind = "time";

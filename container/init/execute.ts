@@ -17,6 +17,7 @@ import { endOn, resetSignals, SIGHUP, SIGINT, SIGTERM } from "../../linux/signal
 import { awaitGoPlainly, sayPlainly } from "../messages.ts";
 import type { ProcessPlan } from "../plan.ts";
 import { becomeUser, dropHeld, type Identity } from "./identity.ts";
+import { setLabels } from "./labels.ts";
 import { setPriorities } from "./priority.ts";
 import { environmentOf, findProgram } from "./program.ts";
 
@@ -34,7 +35,7 @@ export interface Prepared {
 
 /** `proc`: a procfs of our own, asked for only when a label must be written. */
 export function prepare(process: ProcessPlan, proc: () => number, warn: (message: string) => void): Prepared {
-  setLabels(process, proc);
+  setLabels(process.spec, proc);
   setPriorities(process);
   setLimits(process);
   const identity = becomeUser(process, warn);
@@ -57,37 +58,6 @@ function setLimits(process: ProcessPlan): void {
 export function limitFailure(resource: number, result: number): Failure {
   const reason = `error setting rlimits for ready process: error setting rlimit type ${resource}`;
   return new Failure("failed_precondition", `error during container init: ${reason}: ${errnoSentence(-result)}`);
-}
-
-function setLabels({ spec }: ProcessPlan, proc: () => number): void {
-  if (spec.apparmorProfile !== "") {
-    const failure = writeLabel(proc(), ["self/attr/apparmor/exec", "self/attr/exec"], `exec ${spec.apparmorProfile}`);
-    if (failure !== null)
-      throw new Failure(
-        "failed_precondition",
-        `unable to apply apparmor profile: apparmor failed to apply profile: ${failure}`,
-      );
-  }
-  if (spec.selinuxLabel !== "") {
-    const failure = writeLabel(proc(), ["self/attr/exec"], spec.selinuxLabel);
-    if (failure !== null) throw new Failure("failed_precondition", `can't set process label: ${failure}`);
-  }
-}
-
-/** Null when written; what the last attempt said otherwise. "self" is a link of procfs's own making. */
-function writeLabel(proc: number, names: readonly string[], label: string): string | null {
-  let failure = "";
-  for (const name of names) {
-    try {
-      using file = fs.open(name, fs.O_WRONLY, 0, proc);
-      fs.writeAll(file.number, door().encode(label));
-      return null;
-    } catch (thrown) {
-      if (!(thrown instanceof SyscallFailure)) throw thrown;
-      failure = `write /proc/${name}: ${errnoSentence(thrown.errno)}`;
-    }
-  }
-  return failure;
 }
 
 /** Blocks until `start` opens exec.fifo for reading, and tells it. The descriptor is O_PATH, so it is opened again

@@ -4,7 +4,7 @@
 //     names ─▶ namespaces ─▶ root ─▶ mounts, cgroups ─▶ /dev ─▶ [hooks] ─▶ createContainer hooks ─▶ pivot
 //       ─▶ console ─▶ read-only ─▶ hostname, sysctls ─▶ masks ─▶ identity ─▶ [ready] ─▶ start ─▶ filter ─▶ execve
 
-import { messageOf } from "../../base/errors.ts";
+import { Failure, messageOf } from "../../base/errors.ts";
 import { joinSessionKeyring, setPersonality, setUmask } from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
 import { must } from "../../linux/errno.ts";
@@ -21,8 +21,9 @@ import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
 import { makeDevices, needsDevices, ownNull } from "./devices.ts";
-import { awaitStart, confine, execute, FIRST_EXTRA, loadListening, prepare } from "./execute.ts";
+import { awaitStart, confine, execute, FIRST_EXTRA, loadListening, type Prepared, prepare } from "./execute.ts";
 import { setNames, setSysctls } from "./kernel.ts";
+import { APPARMOR_FAILED } from "./labels.ts";
 import { protectPaths } from "./masks.ts";
 import { mountAll } from "./mounts.ts";
 import { setOomScore } from "./oom.ts";
@@ -47,11 +48,7 @@ export function beginContainer(birth: Birth): never {
     // While there is still the right to mount one; waiting for `start` goes through it.
     if (birth.fifo !== null) birth.proc();
     early = false;
-    const prepared = prepare(
-      birth.plan.process,
-      () => birth.proc(),
-      (message) => birth.tell({ kind: "warning", message }),
-    );
+    const prepared = prepareFirst(birth);
     birth.debug("init: closing the pipe to signal completion");
     birth.tell({ kind: "ready" });
     awaitGo(birth.dialogue);
@@ -75,6 +72,17 @@ export function beginContainer(birth: Birth): never {
     report(birth, { message: messageOf(thrown), early, heard });
   }
   exit(1);
+}
+
+function prepareFirst(birth: Birth): Prepared {
+  try {
+    const warn = (message: string) => birth.tell({ kind: "warning", message });
+    return prepare(birth.plan.process, () => birth.proc(), warn);
+  } catch (thrown) {
+    // The original says so here and not in exec.
+    if (!messageOf(thrown).startsWith(APPARMOR_FAILED)) throw thrown;
+    throw new Failure("failed_precondition", `unable to apply apparmor profile: ${messageOf(thrown)}`);
+  }
 }
 
 /** To the parent while it listens; afterwards to the container's own standard error, as the original does. */

@@ -4,7 +4,7 @@
 import { Failure, messageOf } from "../../base/errors.ts";
 import { quote } from "../../base/flags/go.ts";
 import { door } from "../../linux/door.ts";
-import { EACCES, ENOENT, EPERM, errnoOf, errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
+import { EACCES, ENOENT, ENOTDIR, EPERM, errnoOf, errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as m from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
@@ -21,7 +21,7 @@ import { ensureTarget, findTarget } from "./target.ts";
 
 /** Files under /proc that others may replace by a bind: what lxcfs and the like provide. */
 const PROC_ALLOWED =
-  "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+  "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled"
     .split(" ")
     .map((name) => `/proc/${name}`);
 
@@ -61,11 +61,8 @@ function mountOne(birth: Birth, plan: MountPlan): void {
   const kind = source !== null && !isDirectory(source.number) ? "file" : "directory";
   if (plan.type === "tmpfs" && !plan.bind) takeMode(birth, plan, destination);
   using target = ensureTarget(birth.root.number, destination, kind, fromKernel && !plan.bind);
-  if (m.filesystemType(target.number) === m.PROC_SUPER_MAGIC && !PROC_ALLOWED.includes(destination)) {
-    if (!(destination === "/proc" && plan.bind)) {
-      throw new Failure("invalid_argument", `${quote(destination)} cannot be mounted because it is inside /proc`);
-    }
-  }
+  checkProc(birth, { plan, destination, source, target });
+  if (source !== null && kind === "file" && isDirectory(target.number)) throw new SyscallFailure("mount", ENOTDIR);
   if (source !== null) bindMount(birth, { source: source.number, target: target.number }, plan);
   else newFilesystem(birth, plan, { target: target.number, destination });
 }
@@ -85,6 +82,28 @@ function inRoot(destination: string, rootfs: string): string {
 
 export function sourceOf({ bundle }: Plan, { source }: MountPlan): string {
   return source.startsWith("/") ? source : `${bundle}/${source}`;
+}
+
+interface Place {
+  plan: MountPlan;
+  destination: string;
+  source: fs.Fd | null;
+  target: fs.Fd;
+}
+
+/** Only a procfs may stand at /proc, where later stages and the program trust what they read, and nothing below it. A
+ *  link that leads there counts as the place it leads to. */
+function checkProc(birth: Birth, { plan, destination, source, target }: Place): void {
+  const shown = quote(`${birth.plan.rootfs}${destination}`);
+  if (destination === "/proc") {
+    const real = source === null ? plan.type === "proc" : m.filesystemType(source.number) === m.PROC_SUPER_MAGIC;
+    if (!real) throw new Failure("invalid_argument", `${shown} cannot be mounted because it is not of type proc`);
+    return;
+  }
+  const inside = destination.startsWith("/proc/") || m.filesystemType(target.number) === m.PROC_SUPER_MAGIC;
+  if (inside && !PROC_ALLOWED.includes(destination)) {
+    throw new Failure("invalid_argument", `${shown} cannot be mounted because it is inside /proc`);
+  }
 }
 
 /** The host's path, opened in this (slave) copy of the host's mounts so that later host mounts still arrive. */

@@ -5,6 +5,7 @@ import { Failure, messageOf } from "../../../base/errors.ts";
 import { formatJson } from "../../../base/json.ts";
 import { readStats } from "../../../container/cgroups/stats.ts";
 import { watchOom } from "../../../container/oom.ts";
+import { resctrlStats } from "../../../container/resctrl-stats.ts";
 import { type Container, loadContainer, statusOf } from "../../../container/state.ts";
 import { cgroupsOfRecord } from "../../../container/update.ts";
 import { monotonicMilliseconds } from "../../../linux/clock.ts";
@@ -37,7 +38,9 @@ export const events: Command = {
 };
 
 function tellStats({ record }: Container): void {
-  print(`${formatJson({ type: "stats", id: record.id, data: readStats(cgroupsOfRecord(record)) })}\n`);
+  const { intel_rdt_path: group, config } = record;
+  const resctrl = group === "" ? {} : resctrlStats(group, config.resctrl?.monitor ?? null);
+  print(`${formatJson({ type: "stats", id: record.id, data: readStats(cgroupsOfRecord(record), resctrl) })}\n`);
 }
 
 function follow(container: Container, interval: number, log: Log): void {

@@ -183,11 +183,13 @@ function hexMask(processors: string): string {
 function subgroupsOf(entries: readonly string[]): Map<string, string> | null {
   if (entries.length === 0) return null;
   const map = new Map<string, string>();
+  const wrong = (which: string, why: string) => new Failure("invalid_argument", `invalid --cgroup ${which} ${why}`);
   for (const entry of entries) {
     const colon = entry.indexOf(":");
+    if (colon < 0 && entries.length > 1) throw wrong(`argument: ${entry}`, "(missing <controller>: prefix)");
     for (const controller of colon < 0 ? [""] : entry.slice(0, colon).split(",")) {
-      if (map.has(controller))
-        throw new Failure("invalid_argument", `duplicate controller ${JSON.stringify(controller)}`);
+      if (colon >= 0 && controller === "") throw wrong(`argument: ${entry}`, "(empty <controller> prefix)");
+      if (map.has(controller)) throw wrong(`argument(s): controller ${controller}`, "specified multiple times");
       map.set(controller, entry.slice(colon + 1));
     }
   }

@@ -12,7 +12,8 @@ export const killCommand: Command = {
   summary: "kill sends the specified signal (default: SIGTERM) to the container's init process",
   run(line, { root, log }) {
     const all = line.flags.bool("all", "a", "send the specified signal to all processes inside the container");
-    const [id, word = "SIGTERM"] = line.parse(1, 2);
+    const [id, given = ""] = line.parse(1, 2);
+    const word = given === "" ? "SIGTERM" : given;
     const container = loadContainer(root, id!);
     // 0 is no signal: it only asks whether there is somebody to have one.
     const signal = word === "0" ? 0 : parseSignal(word);

@@ -1,45 +1,51 @@
 // `runc update`: limits from flags, or as linux.resources from a file or standard input (then the flags do not count).
 
 import { Failure } from "../../../base/errors.ts";
-import { BadValue, parseGoInt } from "../../../base/flags/go.ts";
+import { BadValue, parseGoInt, parseGoUint } from "../../../base/flags/go.ts";
 import type { Json } from "../../../base/json.ts";
 import { parseConfig } from "../../../container/plan.ts";
+import { updateSchemata } from "../../../container/resctrl.ts";
 import { readResources } from "../../../container/spec/schema.ts";
 import { loadContainer } from "../../../container/state.ts";
 import { updateContainer } from "../../../container/update.ts";
 import { door } from "../../../linux/door.ts";
 import { readAll, readText } from "../../../linux/fd.ts";
 import type { Command, Line } from "../command.ts";
+import type { Log } from "../log.ts";
 
-/** Flag name, place in linux.resources, what it is. Sizes take units; text stays text. */
-const FLAGS: readonly (readonly [name: string, place: string, kind: "number" | "size" | "text", usage: string])[] = [
-  ["blkio-weight", "blockIO.weight", "number", "Specifies per cgroup weight, range is from 10 to 1000"],
-  ["cpu-period", "cpu.period", "number", "CPU CFS period to be used for hardcapping (in usecs)"],
-  ["cpu-quota", "cpu.quota", "number", "CPU CFS hardcap limit (in usecs)"],
-  ["cpu-burst", "cpu.burst", "number", "CPU CFS hardcap burst limit (in usecs)"],
-  ["cpu-share", "cpu.shares", "number", "CPU shares (relative weight vs. other containers)"],
-  ["cpu-rt-period", "cpu.realtimePeriod", "number", "CPU realtime period to be used for hardcapping (in usecs)"],
-  ["cpu-rt-runtime", "cpu.realtimeRuntime", "number", "CPU realtime hardcap limit (in usecs)"],
+/** Counts are numbers to the flag parser itself; sizes take units; text stays text. */
+type Kind = "count" | "signed" | "unsigned" | "size" | "text";
+
+/** Flag name, place in linux.resources, what it is. */
+const FLAGS: readonly (readonly [name: string, place: string, kind: Kind, usage: string])[] = [
+  ["blkio-weight", "blockIO.weight", "count", "Specifies per cgroup weight, range is from 10 to 1000"],
+  ["cpu-period", "cpu.period", "unsigned", "CPU CFS period to be used for hardcapping (in usecs)"],
+  ["cpu-quota", "cpu.quota", "signed", "CPU CFS hardcap limit (in usecs)"],
+  ["cpu-burst", "cpu.burst", "unsigned", "CPU CFS hardcap burst limit (in usecs)"],
+  ["cpu-share", "cpu.shares", "unsigned", "CPU shares (relative weight vs. other containers)"],
+  ["cpu-rt-period", "cpu.realtimePeriod", "unsigned", "CPU realtime period to be used for hardcapping (in usecs)"],
+  ["cpu-rt-runtime", "cpu.realtimeRuntime", "signed", "CPU realtime hardcap limit (in usecs)"],
   ["cpuset-cpus", "cpu.cpus", "text", "CPU(s) to use"],
   ["cpuset-mems", "cpu.mems", "text", "Memory node(s) to use"],
-  ["cpu-idle", "cpu.idle", "number", "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"],
+  ["cpu-idle", "cpu.idle", "signed", "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"],
   ["memory", "memory.limit", "size", "Memory limit (in bytes)"],
   ["memory-reservation", "memory.reservation", "size", "Memory reservation or soft_limit (in bytes)"],
   ["memory-swap", "memory.swap", "size", "Total memory usage (memory + swap); set '-1' to enable unlimited swap"],
-  ["pids-limit", "pids.limit", "number", "Maximum number of pids allowed in the container"],
+  ["pids-limit", "pids.limit", "count", "Maximum number of pids allowed in the container"],
 ];
 
 export const update: Command = {
   name: "update",
   arguments: "<container-id>",
   summary: "update container resource constraints",
-  run(line, { root }) {
+  run(line, { root, log }) {
     const file = line.flags.string("resources", "r", "path to the file containing the resources to update or '-'");
-    const given = resourceFlags(line);
+    const given = resourceFlags(line, log);
     const [id] = line.parse(1, 1);
     const container = loadContainer(root, id!);
-    const resources = file.value === "" ? given() : readFrom(file.value);
-    updateContainer(container, readResources(resources, "resources"));
+    const { resources, resctrl } = given();
+    updateContainer(container, readResources(file.value === "" ? resources : readFrom(file.value), "resources"));
+    if (resctrl !== null) updateSchemata(container.record.intel_rdt_path, resctrl);
     return 0;
   },
 };
@@ -49,34 +55,46 @@ function readFrom(file: string): Json {
   return parseConfig(text, file === "-" ? "standard input" : file);
 }
 
-function resourceFlags({ flags }: Line): () => Json {
-  const all = FLAGS.map(([name, place, kind, usage]) => ({ name, place, kind, flag: flags.string(name, "", usage) }));
-  for (const ignored of ["kernel-memory", "kernel-memory-tcp"]) flags.string(ignored, "", "(obsolete; do not use)");
-  const rdt = ["l3-cache-schema", "mem-bw-schema"].map((name) =>
-    flags.string(name, "", "Intel RDT (not supported yet)"),
+interface GivenLimits {
+  resources: Json;
+  /** Null when neither of its flags was given. */
+  resctrl: { l3CacheSchema: string; memBwSchema: string } | null;
+}
+
+function resourceFlags({ flags }: Line, log: Log): () => GivenLimits {
+  const all = FLAGS.map(([name, place, kind, usage]) => {
+    const flag = kind === "count" ? flags.int(name, "", usage) : flags.string(name, "", usage);
+    return { name, place, kind, flag };
+  });
+  const obsolete = ["kernel-memory", "kernel-memory-tcp"].map((name) =>
+    flags.string(name, "", "(obsolete; do not use)"),
   );
+  const cache = flags.string("l3-cache-schema", "", "The string of Intel RDT/CAT L3 cache schema");
+  const bandwidth = flags.string("mem-bw-schema", "", "The string of Intel RDT/MBA memory bandwidth schema");
   return () => {
-    if (rdt.some((flag) => flag.changed)) throw new Failure("unimplemented", "Intel RDT is not supported yet");
+    if (obsolete.some((flag) => flag.value !== "")) log.warn("Kernel memory settings are ignored and will be removed");
     const resources: { [group: string]: { [field: string]: Json } } = {};
     for (const { name, place, kind, flag } of all) {
       if (!flag.changed || flag.value === "") continue;
       const [group, field] = place.split(".") as [string, string];
       resources[group] ??= {};
-      resources[group][field] = kind === "text" ? flag.value : numberOf(name, kind, flag.value);
+      const { value } = flag;
+      resources[group][field] = typeof value === "number" || kind === "text" ? value : numberOf(name, kind, value);
     }
-    return resources;
+    const some = cache.value !== "" || bandwidth.value !== "";
+    return { resources, resctrl: some ? { l3CacheSchema: cache.value, memBwSchema: bandwidth.value } : null };
   };
 }
 
 const UNITS = "bkmgtp";
 const UNIT_STEP = 1024n;
 
-function numberOf(name: string, kind: "number" | "size", text: string): Json {
+function numberOf(name: string, kind: Kind, text: string): Json {
   const size = kind === "size" ? /^(\d+)([bkmgtp])?(?:i?b)?$/i.exec(text) : null;
   if (size !== null) return BigInt(size[1]!) * UNIT_STEP ** BigInt(UNITS.indexOf((size[2] ?? "b").toLowerCase()));
   if (kind === "size" && text !== "-1") throw invalid(name, `invalid size: '${text}'`);
   try {
-    return parseGoInt(text);
+    return kind === "unsigned" ? parseGoUint(text) : parseGoInt(text);
   } catch (thrown) {
     if (thrown instanceof BadValue) throw invalid(name, thrown.message);
     throw thrown;

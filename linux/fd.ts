@@ -4,7 +4,7 @@
 import { type Bytes, concatBytes } from "../base/bytes.ts";
 import { Failure } from "../base/errors.ts";
 import { door } from "./door.ts";
-import { EAGAIN, ENOENT, must, retrying } from "./errno.ts";
+import { EAGAIN, ENODEV, ENOENT, ESRCH, errnoOf, must, retrying } from "./errno.ts";
 import * as nr from "./numbers.ts";
 
 // include/uapi/asm-generic/fcntl.h, x86_64
@@ -126,12 +126,18 @@ export function readText(path: string, limit = FILE_LIMIT): string {
   return door().decode(readFile(path, limit));
 }
 
-/** Null when there is no such file. */
+/** Null when there is no such file, or what it tells of went between the open and the read: the kernel then says ESRCH
+ *  for a process's file, and ENODEV for a cgroup's. */
 export function readTextIfThere(path: string, limit = FILE_LIMIT): string | null {
   const fd = retrying(nr.SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
   if (fd === -ENOENT) return null;
   using file = new Fd(must("open", path, fd));
-  return door().decode(readAll(file.number, limit));
+  try {
+    return door().decode(readAll(file.number, limit));
+  } catch (thrown) {
+    if (errnoOf(thrown) === ESRCH || errnoOf(thrown) === ENODEV) return null;
+    throw thrown;
+  }
 }
 
 /** Creates or truncates. For control files of the kernel and for files nobody reads half-written. */

@@ -6,7 +6,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { EBUSY, EEXIST, ENODEV, ENOENT, errnoOf, must, SyscallFailure } from "../../linux/errno.ts";
+import { EBUSY, EEXIST, ENOENT, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 import { pause } from "../../linux/process.ts";
@@ -146,20 +146,10 @@ export function openBirthplace(cgroups: Cgroups): fs.Fd | null {
 
 /** Pids in the cgroup and in all below it. */
 export function processesIn(path: string): number[] {
-  const own = readIfAlive(`${path}/cgroup.procs`);
+  const own = fs.readTextIfThere(`${path}/cgroup.procs`);
   if (own === null) return [];
   const pids = own.split("\n").filter((line) => line !== "" && line !== "0");
   return [...pids.map(Number), ...subgroups(path).flatMap(processesIn)];
-}
-
-/** Null when it is gone, also when it goes between the open and the read (systemd removes an empty scope's). */
-function readIfAlive(path: string): string | null {
-  try {
-    return fs.readTextIfThere(path);
-  } catch (thrown) {
-    if (errnoOf(thrown) === ENODEV) return null;
-    throw thrown;
-  }
 }
 
 function subgroups(path: string): string[] {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -228,13 +228,18 @@ describe("ps and list show what the original shows", { skip }, () => {
   });
 });
 
-test("state and list of a root that is empty or missing", { skip }, () => {
+test("list of an empty root is that of the original; a root that is not there is an error, as the newest has it", {
+  skip,
+}, () => {
+  const root = join(bench.path, "empty");
+  mkdirSync(root);
   for (const args of [["list"], ["list", "-f", "json"], ["list", "-q"]]) {
-    const shown = runtimes.map((runtime) => {
-      const result = spawnSync(runtime, ["--root", join(bench.path, "none"), ...args], { encoding: "utf8" });
-      return [result.status, result.stdout];
-    });
+    const list = (runtime: string, of: string) => spawnSync(runtime, ["--root", of, ...args], { encoding: "utf8" });
+    const shown = runtimes.map((runtime) => list(runtime, root)).map(({ status, stdout }) => [status, stdout]);
     assert.deepEqual(shown[0], shown[1]);
+    const missing = list(runtimes[0]!, join(bench.path, "none"));
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /none: no such file or directory/);
   }
 });
 

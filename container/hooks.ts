@@ -10,7 +10,7 @@ import { errnoSentence, must } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
 import { execve, exit, fork, waitChild } from "../linux/process.ts";
-import { kill, resetSignals, SIGKILL } from "../linux/signal.ts";
+import { kill, resetSignals, SIGKILL, signalSentence } from "../linux/signal.ts";
 import type { HookSpec, Hooks } from "./spec/schema.ts";
 import { SPEC_VERSION } from "./version.ts";
 
@@ -91,7 +91,8 @@ function runHook(hook: HookSpec, { environment, input, confine }: HookStart): st
   if (ended === null || ended.code === 0) return null;
   const [output, errors, refused] = texts;
   if (refused !== "") return refused!;
-  const how = ended.signal === null ? `exit status ${ended.code}` : `signal: ${ended.signal}`;
+  const how =
+    ended.signal === null ? `exit status ${ended.code}` : `signal: ${signalSentence(ended.signal).toLowerCase()}`;
   return `${how}, stdout: ${output}, stderr: ${errors}`;
 }
 

@@ -154,8 +154,12 @@ function setCpu(cgroups: Cgroups, { cpu }: Resources): void {
     if (early < 0) set("cpu.cfs_period_us", cpu.period);
   } else set("cpu.cfs_quota_us", cpu.quota);
   if (cpu.burst !== null) put(cgroups, "cpu", "cpu.cfs_burst_us", cpu.burst);
-  set("cpu.rt_period_us", cpu.realtimePeriod);
-  set("cpu.rt_runtime_us", cpu.realtimeRuntime);
+  // The same with the time of real-time processes: a period below the old runtime is refused.
+  if (cpu.realtimePeriod !== null && cpu.realtimePeriod !== 0n && directory !== null) {
+    const early = tryWrite(`${directory}/cpu.rt_period_us`, String(cpu.realtimePeriod));
+    set("cpu.rt_runtime_us", cpu.realtimeRuntime);
+    if (early < 0) set("cpu.rt_period_us", cpu.realtimePeriod);
+  } else set("cpu.rt_runtime_us", cpu.realtimeRuntime);
   if (cpu.idle !== null) put(cgroups, "cpu", "cpu.idle", cpu.idle);
   if (cpu.cpus !== "") put(cgroups, "cpuset", "cpuset.cpus", cpu.cpus);
   if (cpu.mems !== "") put(cgroups, "cpuset", "cpuset.mems", cpu.mems);

@@ -130,7 +130,7 @@ export function readText(path: string, limit = FILE_LIMIT): string {
  *  for a process's file, and ENODEV for a cgroup's. */
 export function readTextIfThere(path: string, limit = FILE_LIMIT): string | null {
   const fd = retrying(nr.SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd === -ENOENT) return null;
+  if (fd === -ENOENT || fd === -ENODEV) return null;
   using file = new Fd(must("open", path, fd));
   try {
     return door().decode(readAll(file.number, limit));

@@ -18,7 +18,7 @@ import { CLONE_PARENT, clone, exit, waitChild } from "../linux/process.ts";
 import { failpoint } from "./failpoints.ts";
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
-import { awaitGo, type ChildMessage, hear, MSG_DONTWAIT, say } from "./messages.ts";
+import { awaitGo, type ChildMessage, hear, MSG_DONTWAIT, say, sayAtLast } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 
 /** pid last: it changes only later children. The user namespace's turn is joinAll's matter. */
@@ -118,6 +118,8 @@ function deliverByHelper({ plan, joins, dialogue, cgroup, begin }: Delivery, fla
   const helper = clone({ flags: inside, cgroup, pidfd: false });
   if (helper.pid === 0) {
     try {
+      // Or neither it nor the child would see the end of the dialogue when the parent ends.
+      dialogue.parent.close();
       if (plan.rootless.user) setOomScore(plan.process, "self");
       if (inside !== 0n) setTimeOffsets(plan);
       nameSelf();
@@ -133,7 +135,7 @@ function deliverByHelper({ plan, joins, dialogue, cgroup, begin }: Delivery, fla
       say(dialogue.child.number, { kind: "born", pid });
       exit(0);
     } catch (thrown) {
-      say(dialogue.child.number, { kind: "failed", message: messageOf(thrown), early: true });
+      sayAtLast(dialogue.child.number, { kind: "failed", message: messageOf(thrown), early: true });
       exit(1);
     }
   }

@@ -23,7 +23,16 @@ import { execute, limitFailure, loadListening, prepare } from "./init/execute.ts
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
 import { withInitialAffinity } from "./init/priority.ts";
-import { awaitGo, type ChildMessage, hear, MSG_DONTWAIT, openDialogue, say, sayPlainly } from "./messages.ts";
+import {
+  awaitGo,
+  type ChildMessage,
+  hear,
+  MSG_DONTWAIT,
+  openDialogue,
+  say,
+  sayAtLast,
+  sayPlainly,
+} from "./messages.ts";
 import { handOverListener } from "./notify.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
 import { joinResctrl } from "./resctrl.ts";
@@ -220,7 +229,7 @@ function helpIn(help: Help): never {
     failpoint("exec.helper.cloned");
     say(dialogue, { kind: "born", pid });
   } catch (thrown) {
-    say(dialogue, { kind: "failed", message: messageOf(thrown), early: true });
+    sayAtLast(dialogue, { kind: "failed", message: messageOf(thrown), early: true });
     exit(1);
   }
   exit(0);
@@ -270,7 +279,11 @@ function beginExec({ options, plan, dialogue }: Help): never {
     loadListening(plan, dialogue);
     execute(prepared, report);
   } catch (thrown) {
-    report(messageOf(thrown));
+    try {
+      report(messageOf(thrown));
+    } catch {
+      // The parent is gone; this copy of it must not go on as one.
+    }
   }
   exit(1);
 }

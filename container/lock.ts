@@ -5,7 +5,7 @@
 //     create   mkdir ─▶ lock ─▶ … ─▶ created ─▶ unlock          (its child closes its copy first thing)
 //     delete   open ─▶ read the record ─▶ kill ─▶ lock ─▶ still the same directory? ─▶ remove ─▶ unlock
 //
-// docs/decisions/0006 says why there is a lock where the original has none.
+// docs/decisions/0008 says why there is a lock where the original has none.
 
 import { Failure } from "../base/errors.ts";
 import { door } from "../linux/door.ts";

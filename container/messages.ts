@@ -65,6 +65,16 @@ export function say(fd: number, message: ChildMessage | ParentMessage): void {
   must("send", "", retrying(nr.SYS_sendto, fd, bytes, bytes.length, MSG_NOSIGNAL, null, 0));
 }
 
+/** The last words of a process that ends whether they are heard or not. Thrown on, a failure to say them would end up
+ *  in the maker's own code, which the child has a copy of. */
+export function sayAtLast(fd: number, message: ChildMessage): void {
+  try {
+    say(fd, message);
+  } catch {
+    // The parent is gone.
+  }
+}
+
 /** By the child under its filter, which may know write and nothing newer. A parent that is gone ends it (SIGPIPE). */
 export function sayPlainly(fd: number, message: ChildMessage): void {
   const bytes = bytesOf(message);
@@ -122,8 +132,8 @@ function understood(text: string): ChildMessage | ParentMessage {
   }
   if (typeof value !== "object" || value === null) throw garbled("that is no object");
   const message = value as Record<string, unknown>;
-  const kind = String(message["kind"]);
-  if (!Object.hasOwn(PARTS, kind)) throw garbled("of no known kind");
+  const kind = message["kind"];
+  if (typeof kind !== "string" || !Object.hasOwn(PARTS, kind)) throw garbled("of no known kind");
   for (const [part, type] of Object.entries(PARTS[kind as keyof typeof PARTS])) {
     const fits = typeof message[part] === type && (type !== "number" || isCount(message[part]));
     if (!fits) throw garbled(`of kind ${kind} without its ${part}`);

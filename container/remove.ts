@@ -5,7 +5,7 @@
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
-import { ENOENT, errnoOf } from "../linux/errno.ts";
+import { EBUSY, ENOENT, errnoOf } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { MNT_DETACH, unmountIfMounted } from "../linux/mount.ts";
 import * as nr from "../linux/numbers.ts";
@@ -65,11 +65,13 @@ export interface Removal {
   warn(message: string): void;
   /** The container's directory, opened before its record was read; null: opened now. */
   directory: fs.Fd | null;
+  /** Also what the record does not know of, should it be wrong. */
+  force: boolean;
 }
 
 /** For a stopped container: its cgroups, its directory, then the poststop hooks. False when another command was
  *  quicker. */
-export function removeContainer(container: Container, { warn, directory: given }: Removal): boolean {
+export function removeContainer(container: Container, { warn, directory: given, force }: Removal): boolean {
   const { paths, record } = container;
   using opened = given === null ? openDirectory(paths.directory) : null;
   const directory = given ?? opened;
@@ -80,7 +82,8 @@ export function removeContainer(container: Container, { warn, directory: given }
   if (!hasOwnPids(record.config.namespaces)) groups.killAll(record.cgroup_paths);
   const unit = unitOfRecord(record);
   if (unit !== null) endUnit(unit, warn);
-  groups.removeCgroups(record.cgroup_paths);
+  if (force) clearCgroups(record.cgroup_paths, readMade(paths).cgroups);
+  else groups.removeCgroups(record.cgroup_paths);
   if (record.config.resctrl) leaveResctrl(record.config.resctrl);
   failpoint("delete.cgroups");
   removeDirectoryOf(paths);
@@ -89,6 +92,25 @@ export function removeContainer(container: Container, { warn, directory: given }
   afterwards();
   failpoint("delete.hooks");
   return true;
+}
+
+/** A process that is still in them is one of which the record says nothing. */
+function clearCgroups(recorded: groups.CgroupPaths, made: groups.CgroupPaths): void {
+  const all = { ...recorded, ...made };
+  const agree = Object.keys(all).every((name) => recorded[name] === all[name]);
+  if (!agree) endAll(all);
+  try {
+    groups.removeCgroups(all);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EBUSY) throw thrown;
+    endAll(all);
+    groups.removeCgroups(all);
+  }
+}
+
+function endAll(cgroups: groups.CgroupPaths): void {
+  thawIfFrozen(cgroups);
+  groups.killAll(cgroups);
 }
 
 function poststopOf(container: Container, warn: (message: string) => void): () => void {
@@ -169,8 +191,8 @@ function thawQuietly(paths: groups.CgroupPaths): void {
 }
 
 /** What a create that was killed left, or what has no readable record any more: found by the `made` link, and by what a
- *  damaged record still says. `force` waits for a create that is under way, else that is left alone. False when there is
- *  nothing to remove. */
+ *  damaged record still says. `force` waits for a create that is under way, else that is left alone. False when
+ *  there is nothing to remove. */
 export function removeBroken(paths: Paths, force: boolean): boolean {
   using directory = openDirectory(paths.directory);
   if (directory === null) return false;
@@ -184,8 +206,7 @@ export function removeBroken(paths: Paths, force: boolean): boolean {
     killByPidfd(pidfd.number, SIGKILL);
     awaitEnd(pidfd, { cgroup_paths: cgroups });
   }
-  thawIfFrozen(cgroups);
-  groups.killAll(cgroups);
+  endAll(cgroups);
   if (made.keeper !== "files") endUnit({ paths: cgroups, user: made.keeper === "user" }, () => {});
   groups.removeCgroups(cgroups);
   removeDirectoryOf(paths);

@@ -114,8 +114,8 @@ function closeAllBut(kept: readonly number[], first: number): void {
   fs.closeRange(from, LAST_DESCRIPTOR);
 }
 
-/** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. Until it
- *  is ready it ends with its maker, so that a broken-off create leaves nobody at work. */
+/** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. Until
+ *  it is ready it ends with its maker, so that a broken-off create leaves nobody at work. */
 export function nameSelf(): void {
   setParentDeathSignal(SIGKILL);
   setDumpable(false);

@@ -1,6 +1,6 @@
-// runc is killed, or fails, at every named place and at every system call of its commands, in the command itself, in its
-// helper and in the container's first process. Afterwards `state` makes sense, `delete --force` clears all, and the id
-// can be used again.
+// runc is killed, or fails, at every named place and at every system call of its commands, in the command itself, in
+// its helper and in the container's first process. Afterwards `state` makes sense, `delete --force` clears all, and
+// the id can be used again.
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";

@@ -1,4 +1,5 @@
-// Random numbers that a seed repeats on both engines; every fuzz and every random crash test takes its choices from one.
+// Random numbers that a seed repeats on both engines; every fuzz and every random crash test takes its choices from
+// one.
 
 export class Random {
   #state: number;

@@ -39,7 +39,7 @@ export const create: Command = {
       } catch (thrown) {
         const container = { paths: plan.paths, record: created.record };
         killContainer(container);
-        removeContainer(container, { warn, directory: null });
+        removeContainer(container, { warn, directory: null, force: false });
         throw thrown;
       }
       return 0;

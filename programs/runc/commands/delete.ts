@@ -41,7 +41,7 @@ export const deleteContainer: Command = {
       throw new Failure("failed_precondition", `cannot delete container ${id} that is not stopped: ${status}`);
     }
     if (status !== "stopped") killContainer(container);
-    if (!removeContainer(container, { warn, directory }) && !force.value) {
+    if (!removeContainer(container, { warn, directory, force: force.value }) && !force.value) {
       throw new Failure("not_found", "container does not exist");
     }
     return 0;

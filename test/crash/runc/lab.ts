@@ -84,7 +84,7 @@ export class CrashLab extends RuntimeBench {
     }
     const root = this.rootOf(OURS);
     const files = existsSync(root) ? readdirSync(root) : [];
-    left.push(...files.filter((name) => !/^\.seccomp-[0-9a-f]+$/.test(name)).map((name) => `state ${name}`));
+    left.push(...files.filter((name) => !name.startsWith(".seccomp-")).map((name) => `state ${name}`));
     const beside = readdirSync(this.path).filter((name) => name.includes("tmp"));
     left.push(...beside.map((name) => `file ${name}`));
     if (readFileSync("/proc/self/mountinfo", "utf8").includes(this.tag)) left.push("mount");

@@ -1,8 +1,8 @@
-// runc with its failpoints alive, for crash tests alone: the same sources as the shipped program, with a door that counts
-// system calls. What is to happen where is read from the environment, which the shipped program never does:
+// runc with its failpoints alive, for crash tests alone: the same sources as the shipped program, with a door that
+// counts system calls. What is to happen where is read from the environment, which the shipped program never does:
 //
 //     GANTRY_CRASH   <place>=<action>
-//     place          the name of a failpoint, or <depth>:<n>: the n-th system call of the process that is <depth> clones
+//     place          the name of a failpoint, or <depth>:<n>: the n-th system call of the process <depth> clones
 //                    below the one that was started
 //     action         kill, stop, fail, errno-<n> (of a system call), garbage-<seed> (of a message sent)
 //     GANTRY_CRASH_LOG   a file that gets one line for the place when it is reached
@@ -64,10 +64,16 @@ class Crash {
       if (this.#action.startsWith("garbage")) return this.#send(number, args);
       const errno = /^errno-(\d+)$/.exec(this.#action);
       if (errno !== null) {
+        // The kernel closes whatever it answers.
+        if (number === nr.SYS_close) this.#door.syscall(number, ...args);
         this.#log(`${number}`);
         return -Number(errno[1]);
       }
       this.strike(() => {}, `${number}`);
+    }
+    if (number === nr.SYS_close_range && Number(args[0]) < HIGH && Number(args[1]) > HIGH) {
+      this.#door.syscall(number, HIGH + 1, args[1]!, args[2]!);
+      return this.#door.syscall(number, args[0]!, HIGH - 1, args[2]!);
     }
     const result = this.#door.syscall(number, ...args);
     if (result === 0 && (number === nr.SYS_clone3 || number === nr.SYS_clone)) {

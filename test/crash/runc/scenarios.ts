@@ -1,6 +1,8 @@
 // The commands that the crash tests break off, each with what must be there before. After every crash the container is
 // deleted by force, so the next round proves that its id can be used again.
 
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { FAILPOINT_NAMES, type Failpoint } from "../../../container/failpoints.ts";
 import type { Config } from "../../bundle.ts";
 import type { CrashLab } from "./lab.ts";
@@ -54,7 +56,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "create", places: created, bend: manySteps, before: [], line: ["create", "--pid-file", "pid", ID] },
   {
     name: "create through a helper",
-    places: without(only("create."), "create.child.started"),
+    places: without(only("create."), "create.child.started", "create.cgroups"),
     bend: joining,
     before: [],
     line: ["create", ID],
@@ -118,6 +120,7 @@ export function breakOff(lab: CrashLab, scenario: Scenario, order: string): stri
   const id = `${lab.tag}-crash`;
   const real = (line: readonly string[]) => line.map((word) => (word === ID ? id : word));
   const wrong: string[] = [];
+  rmSync(join(lab.path, "pid"), { force: true });
   for (const line of scenario.before) {
     const { status } = scenario.early === true ? lab.crash(order, real(line)) : lab.runc(real(line));
     if (status !== 0 && scenario.early !== true) wrong.push(`before: ${line[0]}: ${lab.lastError()}`);

@@ -39,7 +39,7 @@ describe("a record that is damaged", () => {
     ["cut near its end", (path) => writeFileSync(path, readFileSync(path).subarray(0, -9))],
     ["binary", (path) => writeFileSync(path, Buffer.alloc(4096, 0xff))],
     ["of another shape", (path) => writeFileSync(path, '{"id":7,"config":[]}')],
-    ["a directory", (path) => void (rmSync(path), mkdirSync(join(path, "deeper"), { recursive: true }))],
+    ["a directory", intoDirectory],
     ["nested too deep", (path) => writeFileSync(path, `${'{"config":'.repeat(20_000)}1`)],
     ["one that names a pid below zero", (path) => change(path, (value) => (value.init_process_pid = -1))],
     [
@@ -72,6 +72,11 @@ describe("a record that is damaged", () => {
     clears(id);
   });
 });
+
+function intoDirectory(path: string): void {
+  rmSync(path);
+  mkdirSync(join(path, "deeper"), { recursive: true });
+}
 
 function change(path: string, bend: (value: Config) => unknown): void {
   const value = JSON.parse(readFileSync(path, "utf8"));

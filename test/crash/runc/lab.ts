@@ -29,7 +29,7 @@ export class CrashLab extends RuntimeBench {
   /** Runs one command with an order to crash (main.ts); "" for none. */
   crash(order: string, args: readonly string[]): Crashed {
     const log = join(this.path, "reached");
-    rmSync(log, { force: true });
+    if (order !== "") rmSync(log, { force: true });
     const env = { ...process.env, GANTRY_CRASH: order, GANTRY_CRASH_LOG: log };
     const errors = join(this.path, "errors.json");
     rmSync(errors, { force: true });

@@ -3,8 +3,8 @@
 //
 //     GANTRY_CRASH   <place>=<action>
 //     place          the name of a failpoint, or <depth>:<n>: the n-th system call of the process <depth> clones
-//                    below the one that was started
-//     action         kill, stop, fail, errno-<n> (of a system call), garbage-<seed> (of a message sent)
+//                    below the one that was started; or <depth>:say: each of its messages
+//     action         kill, stop, fail, errno-<n> (of a system call), garbage-<seed> (half of the messages)
 //     GANTRY_CRASH_LOG   a file that gets one line for the place when it is reached
 
 import { Failure } from "../../../base/errors.ts";
@@ -20,6 +20,8 @@ const SIGSTOP = 19;
 const O_WRONLY_APPEND_CREAT = 0o2101;
 const F_DUPFD_CLOEXEC = 1030;
 const HIGH = 500;
+/** Bytes that the socket takes. */
+const SAY_LIMIT = 100_000;
 
 export function main(real: Door): number {
   const order = real.env.find((entry) => entry.startsWith("GANTRY_CRASH="))?.slice("GANTRY_CRASH=".length) ?? "";
@@ -45,6 +47,7 @@ class Crash {
   readonly #action: string;
   /** Opened early, because a child loses sight of its path; high, where it is in nobody's way. */
   readonly #logFile: number;
+  #random: Random | null = null;
   #depth = 0;
   #count = 0;
 
@@ -61,7 +64,6 @@ class Crash {
   call(number: number, args: SyscallArgument[]): number {
     this.#count += 1;
     if (this.#place === `${this.#depth}:${this.#count}`) {
-      if (this.#action.startsWith("garbage")) return this.#send(number, args);
       const errno = /^errno-(\d+)$/.exec(this.#action);
       if (errno !== null) {
         // The kernel closes whatever it answers.
@@ -71,6 +73,7 @@ class Crash {
       }
       this.strike(() => {}, `${number}`);
     }
+    if (number === nr.SYS_sendto && this.#place === `${this.#depth}:say`) return this.#say(args);
     if (number === nr.SYS_close_range && Number(args[0]) < HIGH && Number(args[1]) > HIGH) {
       this.#door.syscall(number, HIGH + 1, args[1]!, args[2]!);
       return this.#door.syscall(number, args[0]!, HIGH - 1, args[2]!);
@@ -83,15 +86,15 @@ class Crash {
     return result;
   }
 
-  /** The message as something else; a call that sends none goes through. */
-  #send(number: number, args: SyscallArgument[]): number {
+  /** The message as something else, half of the time. */
+  #say(args: SyscallArgument[]): number {
     const [fd, bytes, length, ...rest] = args;
-    if (number !== nr.SYS_sendto || !(bytes instanceof Uint8Array)) return this.#door.syscall(number, ...args);
+    this.#random ??= new Random(Number(this.#action.slice("garbage-".length)));
+    if (!(bytes instanceof Uint8Array) || this.#random.oneIn(2)) return this.#door.syscall(nr.SYS_sendto, ...args);
     const text = this.#door.decode(bytes, 0, Number(length));
-    const random = new Random(Number(this.#action.slice("garbage-".length)));
-    const other = mutate(text, random, (made) => this.#door.encode(made)).bytes;
-    this.#log(`${number}`);
-    return this.#door.syscall(number, fd!, other, other.length, ...rest);
+    const other = mutate(text, this.#random, (made) => this.#door.encode(made)).bytes.subarray(0, SAY_LIMIT);
+    this.#log("say");
+    return this.#door.syscall(nr.SYS_sendto, fd!, other, other.length, ...rest);
   }
 
   strike(fail: () => void, what = ""): void {

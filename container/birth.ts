@@ -15,9 +15,10 @@ import { ENOENT, EPERM, errnoOf, errnoSentence } from "../linux/errno.ts";
 import { type Fd, O_RDONLY, O_WRONLY, open, writeAll } from "../linux/fd.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace, unshare } from "../linux/namespace.ts";
 import { CLONE_PARENT, clone, exit, waitChild } from "../linux/process.ts";
+import { failpoint } from "./failpoints.ts";
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
-import { awaitGo, type ChildMessage, hear, say } from "./messages.ts";
+import { awaitGo, type ChildMessage, hear, MSG_DONTWAIT, say, sayAtLast } from "./messages.ts";
 import type { Plan } from "./plan.ts";
 
 /** pid last: it changes only later children. The user namespace's turn is joinAll's matter. */
@@ -117,25 +118,30 @@ function deliverByHelper({ plan, joins, dialogue, cgroup, begin }: Delivery, fla
   const helper = clone({ flags: inside, cgroup, pidfd: false });
   if (helper.pid === 0) {
     try {
+      // Or neither it nor the child would see the end of the dialogue when the parent ends.
+      dialogue.parent.close();
       if (plan.rootless.user) setOomScore(plan.process, "self");
       if (inside !== 0n) setTimeOffsets(plan);
       nameSelf();
       joinAll(joins, plan.rootless.user);
+      failpoint("create.helper.joined");
       const { pid } = clone({ flags: (flags & ~inside) | BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
       if (pid === 0) {
         // It may speak only after the parent has heard of it.
         awaitGo(dialogue.child.number);
         begin(true);
       }
+      failpoint("create.helper.cloned");
       say(dialogue.child.number, { kind: "born", pid });
       exit(0);
     } catch (thrown) {
-      say(dialogue.child.number, { kind: "failed", message: messageOf(thrown), early: true });
+      sayAtLast(dialogue.child.number, { kind: "failed", message: messageOf(thrown), early: true });
       exit(1);
     }
   }
-  const said = hear<ChildMessage>(dialogue.parent.number);
+  // It waits for nobody, so first its end: what it had to say lies there then, or it was killed and will never say it.
   waitChild(helper.pid);
+  const said = hear<ChildMessage>(dialogue.parent.number, MSG_DONTWAIT);
   if (said?.kind === "born") {
     say(dialogue.parent.number, { kind: "go" });
     return said.pid;

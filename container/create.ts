@@ -1,7 +1,7 @@
 // Makes a container up to the point where its program could run: record, cgroups, the first process. What fails on the
-// way is undone here; what a SIGKILL leaves is found by the `creating` link and cleaned by delete --force.
+// way is undone here; what a SIGKILL leaves is found by the `made` link and cleaned by delete --force.
 //
-//     claim ─▶ creating link ─▶ clone ─▶ cgroups, limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
+//     claim, lock ─▶ made link ─▶ clone ─▶ cgroups, limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
 
 import { Failure, messageOf } from "../base/errors.ts";
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
@@ -21,6 +21,7 @@ import { makePermitted } from "./cgroups/rootless.ts";
 import { giveUnit } from "./cgroups/systemd/owner.ts";
 import { withRoundedQuota } from "./cgroups/systemd/properties.ts";
 import { placeOf, startUnit } from "./cgroups/systemd/scope.ts";
+import { failpoint } from "./failpoints.ts";
 import { giveFilter } from "./filters.ts";
 import { runEarlyHooks } from "./hooks.ts";
 import { Birth } from "./init/birth.ts";
@@ -28,13 +29,14 @@ import { limitFailure } from "./init/execute.ts";
 import { beginContainer } from "./init/main.ts";
 import { sourceOf } from "./init/mounts.ts";
 import { setOomScore } from "./init/oom.ts";
-import { claim, type Keeper, writeCreating } from "./layout.ts";
+import { claim, type Keeper, writeMade } from "./layout.ts";
 import { hostIdOf, mapIds } from "./mappings.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
 import { NetDevices } from "./netdevices.ts";
 import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
+import { keepHooks } from "./record.ts";
 import { endUnit, removeDirectoryOf } from "./remove.ts";
 import { enterResctrl, type KeptResctrl, leaveResctrl } from "./resctrl.ts";
 import { giveSource } from "./sources.ts";
@@ -72,9 +74,11 @@ export interface Created {
 
 export function createContainer(options: CreateOptions): Created {
   const { plan } = options;
-  claim(plan.paths);
+  failpoint("create.planned");
+  using lock = claim(plan.paths);
+  failpoint("create.claimed");
   using devices = new NetDevices();
-  const made: Made = { pid: 0, cgroups: { paths: {}, unified: false }, devices, resctrl: null };
+  const made: Made = { pid: 0, cgroups: { paths: {}, unified: false }, devices, resctrl: null, lock };
   try {
     const { unit } = plan;
     const placed = unit === null ? groups.placeCgroups(plan.linux.cgroupsPath, plan.id) : placeOf(unit);
@@ -83,7 +87,8 @@ export function createContainer(options: CreateOptions): Created {
     if (isFrozen(placed.cgroups.paths)) {
       throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
     }
-    writeCreating(plan.paths, { cgroups: placed.cgroups.paths, keeper: keeperOf(plan) });
+    writeMade(plan.paths, { cgroups: placed.cgroups.paths, keeper: keeperOf(plan) });
+    failpoint("create.noted");
     if (plan.readiness) makeReadinessDirectory(plan.paths);
     if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
     const begin = unit === null ? beginInCgroups : beginInUnit;
@@ -103,6 +108,8 @@ interface Made {
   /** What only some containers have. */
   devices: NetDevices;
   resctrl: KeptResctrl | null;
+  /** Of the container's directory; the child closes its copy. */
+  lock: fs.Fd;
 }
 
 type Placed = ReturnType<typeof groups.placeCgroups>;
@@ -127,10 +134,13 @@ function beginInCgroups(options: CreateOptions, placed: Placed, made: Made): Sta
     cgroups,
     tasks: late ? null : groups.openTasks(cgroups),
     birthplace: groups.openBirthplace(cgroups),
+    lock: made.lock,
   });
   made.pid = started.pid;
+  failpoint("create.cloned");
   if (late) {
     make((hierarchy) => !isUnified(hierarchy));
+    failpoint("create.cgroups");
     tellOfCgroups(started.dialogue);
   }
   return started;
@@ -145,7 +155,7 @@ function beginInUnit(options: CreateOptions, placed: Placed, made: Made): Starte
   groups.makeCgroups(cgroups, others);
   const paths = Object.fromEntries(others.map(({ name }) => [name, cgroups.paths[name.split(",")[0]!]!]));
   const tasks = plan.namespaces.get("user") === "" ? groups.openTasks({ paths, unified: false }) : null;
-  const started = startChild(options, { cgroups, tasks, birthplace: null });
+  const started = startChild(options, { cgroups, tasks, birthplace: null, lock: made.lock });
   made.pid = started.pid;
   prefixed(APPLY, () => startUnit(plan.unit!, { pid: started.pid, resources, unified: cgroups.unified }));
   made.cgroups = cgroups;
@@ -202,6 +212,7 @@ interface Entry {
   /** Null: it opens them itself, when it hears that they are there. */
   tasks: fs.Fd[] | null;
   birthplace: fs.Fd | null;
+  lock: fs.Fd;
 }
 
 function startChild({ plan, fifo, console, debug }: CreateOptions, { cgroups, tasks, ...entry }: Entry): Started {
@@ -220,6 +231,7 @@ function startChild({ plan, fifo, console, debug }: CreateOptions, { cgroups, ta
         // Nothing of the host's tree stays open in the child.
         dialogue.parent.close();
         birthplace?.close();
+        entry.lock.close();
         const parts = {
           ...{ plan, tasks, console, helped, cgroupPaths: cgroups.paths },
           ...{ dialogue: child.number, wantsDebug: debug !== null },
@@ -228,6 +240,10 @@ function startChild({ plan, fifo, console, debug }: CreateOptions, { cgroups, ta
       },
     });
     return { pid, dialogue: dialogue.parent };
+  } catch (thrown) {
+    // A child that nobody knows of ends with the dialogue.
+    dialogue.parent.close();
+    throw thrown;
   } finally {
     for (const descriptor of [...(tasks ?? []), ...joins.values()]) descriptor.close();
   }
@@ -261,6 +277,7 @@ function converse(options: CreateOptions, started: Started, made: Made): Created
     if (plan.resctrl !== null) made.resctrl = enterResctrl(plan.resctrl, pid);
     record = recordOf(plan, made);
     writeRecord(plan.paths, record);
+    failpoint("create.recorded");
   };
   // With a new user namespace the child waits for its mappings first; else it is busy mounting while this goes on.
   if (plan.namespaces.get("user") !== "") settle();
@@ -286,6 +303,7 @@ function converse(options: CreateOptions, started: Started, made: Made): Created
     if (message.kind === "ready") break;
   }
   settle();
+  failpoint("create.ready");
   for (const limit of plan.process.limitsByParent ? plan.process.limits : []) {
     const result = trySetLimit(pid, limit);
     if (result < 0) throw limitFailure(limit.resource, result);
@@ -294,7 +312,6 @@ function converse(options: CreateOptions, started: Started, made: Made): Created
     const state = stateFor(plan, pid, "creating");
     handOverListener({ dialogue: dialogue.number, pid, listener: plan.filter.listener, state });
   }
-  fs.unlinkIfThere(plan.paths.creating);
   return {
     pid,
     record: record!,
@@ -344,10 +361,9 @@ export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
 }
 
-export function recordOf(plan: Plan, { pid, cgroups, resctrl }: Omit<Made, "devices">): ContainerRecord {
+export function recordOf(plan: Plan, { pid, cgroups, resctrl }: Pick<Made, "pid" | "cgroups" | "resctrl">): ContainerRecord {
   const { linux, mappings, namespaces, rootless, spec, filter } = plan;
   const users = namespaces.has("user");
-  const kept = spec.hooks === null ? null : { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop };
   return {
     id: plan.id,
     init_process_pid: pid,
@@ -364,7 +380,7 @@ export function recordOf(plan: Plan, { pid, cgroups, resctrl }: Omit<Made, "devi
       version: spec.ociVersion,
       no_new_keyring: plan.process.noNewKeyring,
       personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
-      Hooks: kept,
+      Hooks: keepHooks(spec.hooks),
       labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
       resctrl,
       memory_policy: plan.process.memoryPolicy,

@@ -12,23 +12,33 @@ import { EACCES, EBUSY, ENOENT, EPERM, EROFS, errnoOf } from "../linux/errno.ts"
 import * as fs from "../linux/fd.ts";
 import { openOwnProc } from "../linux/mount.ts";
 import { NAMESPACES, type NamespaceKind, setNamespace } from "../linux/namespace.ts";
-import { CLONE_PARENT, clone, exit, newSession, openPidfd, waitChild } from "../linux/process.ts";
+import { CLONE_PARENT, clone, exit, newSession, waitChild } from "../linux/process.ts";
 import { kill, SIGKILL } from "../linux/signal.ts";
 import { cgroupsOf, findHierarchies } from "./cgroups/hierarchies.ts";
 import * as groups from "./cgroups/manager.ts";
+import { failpoint } from "./failpoints.ts";
 import { readLinked } from "./filters.ts";
 import { setUpConsole } from "./init/console.ts";
 import { execute, limitFailure, loadListening, prepare } from "./init/execute.ts";
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
 import { withInitialAffinity } from "./init/priority.ts";
-import { awaitGo, type ChildMessage, hear, openDialogue, say, sayPlainly } from "./messages.ts";
+import {
+  awaitGo,
+  type ChildMessage,
+  hear,
+  MSG_DONTWAIT,
+  openDialogue,
+  say,
+  sayAtLast,
+  sayPlainly,
+} from "./messages.ts";
 import { handOverListener } from "./notify.ts";
 import { type ProcessPlan, planProcess } from "./plan.ts";
 import { joinResctrl } from "./resctrl.ts";
 import type { ProcessSpec } from "./spec/schema.ts";
 import { checkGroups } from "./spec/users.ts";
-import { type Container, type ContainerRecord, isAlive, namespaceName, stateOf, statusOf } from "./state.ts";
+import { type Container, type ContainerRecord, holdInit, namespaceName, stateOf, statusOf } from "./state.ts";
 
 const DEFAULT_UMASK = 0o022;
 
@@ -61,6 +71,7 @@ export function execInContainer(options: ExecOptions): Executed {
     throw new Failure("failed_precondition", "cannot exec in a paused container (use --ignore-paused to override)");
   }
   const plan = planOf(options);
+  failpoint("exec.planned");
   const pid = deliverInto(options, plan);
   try {
     return converse(pid, plan, options);
@@ -119,12 +130,15 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
     birthplace?.close();
     helpIn({ options, plan, init, tasks, dialogue: child.number });
   }
+  failpoint("exec.cloned");
   birthplace?.close();
   for (const file of tasks) file.close();
   const heard: ChildMessage[] = [];
-  let said = hear<ChildMessage>(dialogue.parent.number);
-  for (; said !== null && !isFromHelper(said); said = hear(dialogue.parent.number)) heard.push(said);
+  // It waits for nobody, so first its end: what it had to say lies there then, or it was killed and will never say it.
   waitChild(helper.pid);
+  const next = () => hear<ChildMessage>(dialogue.parent.number, MSG_DONTWAIT);
+  let said = next();
+  for (; said !== null && !isFromHelper(said); said = next()) heard.push(said);
   if (said?.kind === "born") return { pid: said.pid, dialogue: dialogue.parent, heard };
   dialogue.parent.close();
   throw new Failure(
@@ -155,11 +169,9 @@ function isFromHelper(message: ChildMessage): boolean {
   return message.kind === "born" || (message.kind === "failed" && message.early);
 }
 
-/** The pidfd first, then the look whether it is the process that the record means. */
 function openInit({ record }: Container): fs.Fd {
-  const pidfd = openPidfd(record.init_process_pid);
-  if (isAlive(record)) return pidfd;
-  pidfd.close();
+  const pidfd = holdInit(record);
+  if (pidfd !== null) return pidfd;
   throw new Failure("failed_precondition", "cannot exec in a stopped container");
 }
 
@@ -211,11 +223,13 @@ function helpIn(help: Help): never {
     setNamespace(init.number, namespaceFlags(record), "the container's namespaces");
     init.close();
     if (record.config.uid_mappings !== null) becomeMappedRoot(plan.keepsGroups);
+    failpoint("exec.helper.joined");
     const { pid } = clone({ flags: BigInt(CLONE_PARENT), cgroup: null, pidfd: false });
     if (pid === 0) beginExec(help);
+    failpoint("exec.helper.cloned");
     say(dialogue, { kind: "born", pid });
   } catch (thrown) {
-    say(dialogue, { kind: "failed", message: messageOf(thrown), early: true });
+    sayAtLast(dialogue, { kind: "failed", message: messageOf(thrown), early: true });
     exit(1);
   }
   exit(0);
@@ -247,6 +261,7 @@ function beginExec({ options, plan, dialogue }: Help): never {
     nameSelf();
     stage("nsexec container setup");
     stage("child process in init()");
+    failpoint("exec.child.begun");
     newSession();
     if (!plan.noNewKeyring) joinSessionKeyring(`_ses.${record.id}`, record.config.uid_mappings !== null);
     if (options.console !== null) {
@@ -257,12 +272,18 @@ function beginExec({ options, plan, dialogue }: Help): never {
     if (record.config.personality) setPersonality(record.config.personality.domain);
     const prepared = prepare(plan, ownProc, (message) => say(dialogue, { kind: "warning", message }));
     stage("setns_init: about to exec");
+    failpoint("exec.child.prepared");
     say(dialogue, { kind: "ready" });
     awaitGo(dialogue);
+    failpoint("exec.child.released");
     loadListening(plan, dialogue);
     execute(prepared, report);
   } catch (thrown) {
-    report(messageOf(thrown));
+    try {
+      report(messageOf(thrown));
+    } catch {
+      // The parent is gone; this copy of it must not go on as one.
+    }
   }
   exit(1);
 }
@@ -276,6 +297,7 @@ function converse({ pid, dialogue, heard }: Born, plan: ProcessPlan, options: Ex
     if (message.kind === "debug") options.debug?.(message.message);
     if (message.kind === "ready") break;
   }
+  failpoint("exec.ready");
   const { intel_rdt_path: resctrl } = options.container.record;
   if (resctrl !== "") joinResctrl(resctrl, pid);
   for (const limit of plan.limitsByParent ? plan.limits : []) {

@@ -1,7 +1,7 @@
 // Hooks: programs of the host that config.json wants run at points of a container's life, with its state as JSON on
 // their standard input. Who runs them, and in which namespaces, is the caller's matter.
 
-import { Failure } from "../base/errors.ts";
+import { Failure, messageOf } from "../base/errors.ts";
 import { formatJson } from "../base/json.ts";
 import { monotonicMilliseconds } from "../linux/clock.ts";
 import { closeOnExecFrom } from "../linux/credential.ts";
@@ -74,15 +74,8 @@ function runHook(hook: HookSpec, { environment, input, confine }: HookStart): st
   const [stdout, stderr, refusal] = [fs.pipe(), fs.pipe(), fs.pipe()] as const;
   const pid = fork();
   if (pid === 0) {
-    fs.duplicateTo(stdin.number, 0);
-    fs.duplicateTo(stdout.write.number, 1);
-    fs.duplicateTo(stderr.write.number, 2);
-    closeOnExecFrom(3);
-    resetSignals();
-    confine?.();
-    const errno = execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], environment);
-    fs.writeAll(refusal.write.number, door().encode(`fork/exec ${hook.path}: ${errnoSentence(errno)}`));
-    exit(EXIT_NOT_EXECUTED);
+    const outputs = [stdout.write.number, stderr.write.number, refusal.write.number] as const;
+    becomeHook(hook, environment, { input: stdin.number, outputs, confine });
   }
   for (const { write } of [stdout, stderr, refusal]) write.close();
   const { texts, timedOut } = collect([stdout.read, stderr.read, refusal.read], pid, hook.timeout);
@@ -94,6 +87,40 @@ function runHook(hook: HookSpec, { environment, input, confine }: HookStart): st
   const how =
     ended.signal === null ? `exit status ${ended.code}` : `signal: ${signalSentence(ended.signal).toLowerCase()}`;
   return `${how}, stdout: ${output}, stderr: ${errors}`;
+}
+
+interface Streams {
+  input: number;
+  /** Standard output, standard error, and what the runtime says when the program cannot be executed. */
+  outputs: readonly [number, number, number];
+  /** What the hook is to be kept from, last of all. */
+  confine: (() => void) | null;
+}
+
+/** In a copy of the runtime: whatever fails, it must not go on as one. */
+function becomeHook(hook: HookSpec, environment: readonly string[], streams: Streams): never {
+  const { input, outputs, confine } = streams;
+  try {
+    fs.duplicateTo(input, 0);
+    fs.duplicateTo(outputs[0], 1);
+    fs.duplicateTo(outputs[1], 2);
+    closeOnExecFrom(3);
+    resetSignals();
+    confine?.();
+    const errno = execve(hook.path, hook.args.length > 0 ? hook.args : [hook.path], environment);
+    fs.writeAll(outputs[2], door().encode(`fork/exec ${hook.path}: ${errnoSentence(errno)}`));
+  } catch (thrown) {
+    attemptToSay(outputs[2], `fork/exec ${hook.path}: ${messageOf(thrown)}`);
+  }
+  return exit(EXIT_NOT_EXECUTED);
+}
+
+function attemptToSay(fd: number, text: string): void {
+  try {
+    fs.writeAll(fd, door().encode(text));
+  } catch {
+    // The exit code says that it did not run.
+  }
 }
 
 /** What comes out of each until all have ended; a hook that takes too long (seconds) is killed. */

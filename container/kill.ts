@@ -1,11 +1,12 @@
 // Signals to a container: to its first process, or to all it has.
 
 import { Failure } from "../base/errors.ts";
-import { kill, SIGKILL } from "../linux/signal.ts";
-import { thaw } from "./cgroups/freezer.ts";
+import { kill, killByPidfd, SIGKILL } from "../linux/signal.ts";
+import { thawIfFrozen } from "./cgroups/freezer.ts";
 import { allProcesses, mainPath } from "./cgroups/manager.ts";
+import { failpoint } from "./failpoints.ts";
 import { hasOwnPids } from "./remove.ts";
-import { type Container, isAlive, statusOf } from "./state.ts";
+import { type Container, holdInit } from "./state.ts";
 
 /** Of a rootless container: only its first process is known then. */
 const NO_CGROUP = "cgroups not configured for container";
@@ -31,9 +32,11 @@ export function signalContainer(container: Container, { signal, all, warn }: Sig
       `failed to kill all processes, possibly due to lack of cgroup (Hint: enable cgroup v2 delegation): ${NO_CGROUP}`,
     );
   }
-  if (!isAlive(record) || !kill(record.init_process_pid, signal)) {
+  using pidfd = holdInit(record);
+  if (pidfd === null || !killByPidfd(pidfd.number, signal)) {
     throw new Failure("failed_precondition", "container not running");
   }
   // v1 keeps a frozen process even from dying until it is thawed.
-  if (signal === SIGKILL && statusOf(container) === "paused") thaw(record.cgroup_paths);
+  failpoint("kill.sent");
+  if (signal === SIGKILL) thawIfFrozen(record.cgroup_paths);
 }

@@ -3,7 +3,7 @@
 //     <root>/                      0700, /run/runc
 //       .seccomp-<key>             a compiled filter, shared by all containers with the same rules
 //       <id>/                      0711
-//         creating                 a link whose text says what a broken-off create must have cleaned
+//         made                     a link whose text says what is to be cleaned when state.json cannot say it
 //         state.json               written whole, once; replaced by update
 //         exec.fifo                while the container waits for `start`
 //         seccomp.bpf              another name of the compiled filter, for exec
@@ -12,8 +12,10 @@
 import { Failure } from "../base/errors.ts";
 import { door } from "../linux/door.ts";
 import { EEXIST, EINVAL, ENOENT, errnoOf, must } from "../linux/errno.ts";
-import { makeDirectories, readLink, readTextIfThere, replaceFile, symlink } from "../linux/fd.ts";
+import { type Fd, makeDirectories, readLink, readTextIfThere, replaceFile, symlink } from "../linux/fd.ts";
 import * as nr from "../linux/numbers.ts";
+import { openDirectory, tryLock } from "./lock.ts";
+import { pathsIn } from "./record.ts";
 
 export const DEFAULT_ROOT = "/run/runc";
 const ID_LIMIT = 1024;
@@ -21,7 +23,7 @@ const ID_LIMIT = 1024;
 export interface Paths {
   root: string;
   directory: string;
-  creating: string;
+  made: string;
   state: string;
   fifo: string;
   filter: string;
@@ -37,7 +39,7 @@ export function pathsOf(root: string, id: string): Paths {
   return {
     root,
     directory,
-    creating: `${directory}/creating`,
+    made: `${directory}/made`,
     state: `${directory}/state.json`,
     fifo: `${directory}/exec.fifo`,
     filter: `${directory}/seccomp.bpf`,
@@ -48,8 +50,8 @@ export function pathsOf(root: string, id: string): Paths {
 /** Longest text of a link, less the NUL (PATH_MAX). */
 const LINK_LIMIT = 4095;
 
-/** What has to be cleaned if a create is broken off. */
-export interface Creating {
+/** What has to be cleaned if a create is broken off, or if the record is damaged later. */
+export interface MadeNote {
   cgroups: Readonly<Record<string, string>>;
   keeper: Keeper;
 }
@@ -61,29 +63,38 @@ export type Keeper = "files" | "machine" | "user";
 const KEEPERS: Readonly<Record<string, Keeper>> = { "1": "files", m: "machine", u: "user" };
 
 /** As the text of a link, because one call makes it whole; as a file where that is too long. */
-export function writeCreating(paths: Paths, { cgroups, keeper }: Creating): void {
+export function writeMade(paths: Paths, { cgroups, keeper }: MadeNote): void {
   const text = `${keeper === "files" ? "1" : keeper[0]} ${JSON.stringify(cgroups)}`;
-  if (door().encode(text).length <= LINK_LIMIT) symlink(text, paths.creating);
-  else replaceFile(paths.creating, text, 0o600);
+  if (door().encode(text).length <= LINK_LIMIT) symlink(text, paths.made);
+  else replaceFile(paths.made, text, 0o600);
 }
 
-/** Null when there is none. */
-export function readCreating(paths: Paths): Creating | null {
+/** Empty when there is none. */
+export function readMade(paths: Paths): MadeNote {
   let text: string | null;
   try {
-    text = readLink(paths.creating);
+    text = readLink(paths.made);
   } catch (thrown) {
     if (errnoOf(thrown) !== ENOENT && errnoOf(thrown) !== EINVAL) throw thrown;
-    text = readTextIfThere(paths.creating);
+    text = readTextIfThere(paths.made);
   }
-  if (text === null) return null;
-  return { cgroups: JSON.parse(text.slice(2)), keeper: KEEPERS[text[0]!] ?? "files" };
+  if (text === null) return { cgroups: {}, keeper: "files" };
+  return { cgroups: pathsIn(text.slice(2)), keeper: KEEPERS[text[0]!] ?? "files" };
 }
 
-/** Takes the id by making its directory; the one who made it owns it. */
-export function claim(paths: Paths): void {
+const TAKEN = "container with given ID already exists";
+
+/** Takes the id by making its directory; who made and locked it owns it. The lock is the caller's to close. */
+export function claim(paths: Paths): Fd {
   makeDirectories(paths.root, 0o700);
   const made = door().syscall(nr.SYS_mkdir, paths.directory, 0o711);
-  if (made === -EEXIST) throw new Failure("already_exists", "container with given ID already exists");
+  if (made === -EEXIST) throw new Failure("already_exists", TAKEN);
   must("mkdir", paths.directory, made);
+  const directory = openDirectory(paths.directory);
+  // Between the two calls a delete may have taken it away, and another create may have made it again.
+  if (directory === null || !tryLock(directory)) {
+    directory?.close();
+    throw new Failure("already_exists", TAKEN);
+  }
+  return directory;
 }

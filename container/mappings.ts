@@ -7,7 +7,7 @@ import { door } from "../linux/door.ts";
 import { EACCES, ENOENT, EPERM, errnoOf, errnoSentence } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { NAMESPACES, setNamespace } from "../linux/namespace.ts";
-import { effectiveGroup, execve, exit, fork, pause, waitChild } from "../linux/process.ts";
+import { effectiveGroup, execve, exit, forkTo, pause, waitChild } from "../linux/process.ts";
 import { kill, resetSignals, SIGKILL } from "../linux/signal.ts";
 import type { MappingSpec } from "./spec/schema.ts";
 
@@ -89,8 +89,7 @@ function isProgram(path: string): boolean {
 /** Null when it did its work; else its own words. It gets an empty environment and no descriptor of ours. */
 function runHelper(program: string, args: readonly string[]): string | null {
   const output = fs.pipe();
-  const pid = fork();
-  if (pid === 0) {
+  const pid = forkTo(() => {
     fs.duplicateTo(output.write.number, 1);
     fs.duplicateTo(output.write.number, 2);
     closeOnExecFrom(3);
@@ -98,7 +97,7 @@ function runHelper(program: string, args: readonly string[]): string | null {
     const errno = execve(program, [program, ...args], []);
     fs.writeAll(2, door().encode(`exec ${program}: ${errnoSentence(errno)}`));
     exit(EXIT_NOT_EXECUTED);
-  }
+  });
   output.write.close();
   using reader = output.read;
   const said = door().decode(fs.readAll(reader.number, OUTPUT_LIMIT)).trim();
@@ -134,8 +133,7 @@ function readMappings(owner: string | number) {
 function readByJoining(path: string) {
   using namespace = fs.open(path, fs.O_RDONLY);
   const ready = fs.pipe();
-  const pid = fork();
-  if (pid === 0) {
+  const pid = forkTo(() => {
     try {
       setNamespace(namespace.number, NAMESPACES.user.flag, path);
       fs.writeAll(ready.write.number, Uint8Array.of(0));
@@ -144,7 +142,7 @@ function readByJoining(path: string) {
       exit(1);
     }
     for (;;) pause(1 << 20);
-  }
+  });
   try {
     ready.write.close();
     using reader = ready.read;

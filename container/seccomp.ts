@@ -3,6 +3,7 @@
 
 import { Failure } from "../base/errors.ts";
 import { formatJson, type Json } from "../base/json.ts";
+import { lookUp } from "../base/lookup.ts";
 import { door } from "../linux/door.ts";
 import { errnoSentence } from "../linux/errno.ts";
 import * as linux from "../linux/seccomp.ts";
@@ -44,9 +45,12 @@ export function prepareFilter(root: string, spec: Json): Filter | null {
   if (typeof listener.path !== "string" || listener.path === "") {
     throw new Failure("invalid_argument", "seccomp listenerPath is not set");
   }
+  if (typeof listener.metadata !== "string") {
+    throw new Failure("invalid_argument", "config.json: linux.seccomp.listenerMetadata must be a text");
+  }
   return {
     ...{ ...kept, flags: flags | linux.SECCOMP_FILTER_FLAG_NEW_LISTENER },
-    listener: { path: listener.path, metadata: String(listener.metadata) },
+    listener: { path: listener.path, metadata: listener.metadata },
   };
 }
 
@@ -55,8 +59,10 @@ function flagsOf(names: Json): number {
   if (!Array.isArray(names)) return linux.SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   let flags = 0;
   for (const name of names) {
-    const bit = FLAGS[String(name)];
-    if (bit === undefined) throw new Failure("invalid_argument", `seccomp flag ${name} is not known to runc`);
+    const bit = typeof name === "string" ? lookUp(FLAGS, name) : undefined;
+    if (bit === undefined) {
+      throw new Failure("invalid_argument", `seccomp flag ${formatJson(name)} is not known to runc`);
+    }
     flags |= bit;
   }
   return flags;

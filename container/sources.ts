@@ -26,9 +26,18 @@ export function giveSource(target: { pid: number; dialogue: number }, mount: Mou
     using source = mount.idmap === null ? fs.open(path, fs.O_PATH) : mappedTree(mount, path);
     sendDescriptor(target.dialogue, source.number, "source");
   } catch (thrown) {
-    send(target.dialogue, door().encode(messageOf(thrown)));
+    sayWhyNot(target.dialogue, messageOf(thrown));
   }
   exit(0);
+}
+
+/** In a copy of the runtime, which must not go on as one even if nobody listens. */
+function sayWhyNot(dialogue: number, reason: string): void {
+  try {
+    send(dialogue, door().encode(reason));
+  } catch {
+    // The one who asked is gone.
+  }
 }
 
 function mappedTree({ idmap, recursive }: MountPlan, path: string): fs.Fd {

@@ -10,17 +10,18 @@ import { Failure } from "../base/errors.ts";
 import { formatJson } from "../base/json.ts";
 import { door } from "../linux/door.ts";
 import { ENOENT } from "../linux/errno.ts";
-import { readTextIfThere, replaceFile, stat } from "../linux/fd.ts";
+import { Fd, readTextIfThere, replaceFile, stat } from "../linux/fd.ts";
 import { NAMESPACES, type NamespaceKind } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";
 import { isFrozen } from "./cgroups/freezer.ts";
 import type { CgroupPaths } from "./cgroups/manager.ts";
 import type { KeptUnit } from "./cgroups/systemd/scope.ts";
 import { type Paths, pathsOf } from "./layout.ts";
+import { RECORD_LIMIT, readRecord } from "./record.ts";
 import type { KeptResctrl } from "./resctrl.ts";
 import type { Listener } from "./seccomp.ts";
 import type { MemoryPolicy } from "./spec/memory.ts";
-import type { Hooks, MappingSpec } from "./spec/schema.ts";
+import type { MappingSpec } from "./spec/schema.ts";
 import { SPEC_VERSION } from "./version.ts";
 
 export type Status = "creating" | "created" | "running" | "paused" | "stopped";
@@ -48,7 +49,8 @@ export interface KeptConfig {
   personality: { domain: number } | null;
   /** The specification's version, as the original's `state` shows it. */
   version: string;
-  Hooks: Partial<Hooks> | null;
+  /** poststart and poststop, read by keptHooks (record.ts). */
+  Hooks: unknown;
   /** "bundle=…", then the annotations as "key=value". */
   labels: string[];
   /** Null without linux.intelRdt. Ours. */
@@ -133,12 +135,16 @@ export interface Container {
 /** Throws "container does not exist" when there is none of that id. */
 export function loadContainer(root: string, id: string): Container {
   const paths = pathsOf(root, id);
-  const text = readTextIfThere(paths.state);
+  const text = readTextIfThere(paths.state, RECORD_LIMIT);
   if (text === null) throw new Failure("not_found", "container does not exist");
-  return { paths, record: JSON.parse(text) as ContainerRecord };
+  return { paths, record: readRecord(text, paths.state) };
 }
 
+/** The name of a first process until its program runs, as the original's is. */
+export const INIT_NAME = "runc:[2:INIT]";
+
 export interface ProcessLife {
+  name: string;
   /** One letter of proc(5): R S D Z T … */
   letter: string;
   start: number;
@@ -150,18 +156,39 @@ export function processLife(pid: number): ProcessLife | null {
   const text = readTextIfThere(`/proc/${pid}/stat`);
   if (text === null) return null;
   // The name in parentheses may hold anything, parentheses included.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { letter: fields[0] ?? "", start: Number(fields[19]) };
+  const end = text.lastIndexOf(")");
+  const fields = text.slice(end + 2).split(" ");
+  return { name: text.slice(text.indexOf("(") + 1, end), letter: fields[0] ?? "", start: Number(fields[19]) };
+}
+
+/** The life of the first process; null when it has ended, also if its pid is another's by now. */
+export function lifeOf(record: Pick<ContainerRecord, "init_process_pid" | "init_process_start">): ProcessLife | null {
+  const life = processLife(record.init_process_pid);
+  const alive = life?.start === record.init_process_start && life.letter !== "Z" && life.letter !== "X";
+  return alive ? life : null;
+}
+
+/** The first process, held so that its number cannot come to mean another; null when it has ended. */
+export function holdInit(record: Pick<ContainerRecord, "init_process_pid" | "init_process_start">): Fd | null {
+  if (record.init_process_pid <= 0) return null;
+  const fd = door().syscall(nr.SYS_pidfd_open, record.init_process_pid, 0);
+  if (fd < 0) return null;
+  const pidfd = new Fd(fd);
+  if (lifeOf(record) !== null) return pidfd;
+  pidfd.close();
+  return null;
 }
 
 export function isAlive(record: ContainerRecord): boolean {
-  const life = processLife(record.init_process_pid);
-  return life !== null && life.start === record.init_process_start && life.letter !== "Z" && life.letter !== "X";
+  return lifeOf(record) !== null;
 }
 
 export function statusOf({ paths, record }: Container): Status {
-  if (!isAlive(record)) return "stopped";
-  if (door().syscall(nr.SYS_access, paths.fifo, 0) !== -ENOENT) return "created";
+  const life = lifeOf(record);
+  if (life === null) return "stopped";
+  // A start that was killed after the program went on has left the fifo behind.
+  const waits = life.name === INIT_NAME && door().syscall(nr.SYS_access, paths.fifo, 0) !== -ENOENT;
+  if (waits) return "created";
   return isFrozen(record.cgroup_paths) ? "paused" : "running";
 }
 

@@ -3,6 +3,7 @@
 import { Failure } from "../base/errors.ts";
 import { setLimits } from "./cgroups/limits.ts";
 import type { Cgroups } from "./cgroups/manager.ts";
+import { failpoint } from "./failpoints.ts";
 import { withRoundedQuota } from "./cgroups/systemd/properties.ts";
 import { setUnitLimits } from "./cgroups/systemd/scope.ts";
 import type { Resources } from "./spec/schema.ts";
@@ -18,6 +19,8 @@ export function updateContainer(container: Container, resources: Resources): voi
   const { record } = container;
   const cgroups = cgroupsOfRecord(record);
   const unit = unitOfRecord(record);
+  failpoint("update.begun");
   if (unit !== null) setUnitLimits(unit, resources, cgroups.unified);
   setLimits(cgroups, unit === null ? resources : withRoundedQuota(resources));
+  failpoint("update.done");
 }

@@ -4,7 +4,7 @@
 import { type Bytes, concatBytes } from "../base/bytes.ts";
 import { Failure } from "../base/errors.ts";
 import { door } from "./door.ts";
-import { EAGAIN, ENODEV, ENOENT, ESRCH, errnoOf, must, retrying } from "./errno.ts";
+import { EAGAIN, EEXIST, EINVAL, EISDIR, ENODEV, ENOENT, EOPNOTSUPP, ESRCH, errnoOf, must, retrying } from "./errno.ts";
 import * as nr from "./numbers.ts";
 
 // include/uapi/asm-generic/fcntl.h, x86_64
@@ -22,7 +22,9 @@ export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 export const AT_FDCWD = -100;
+export const O_TMPFILE = 0o20200000;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
 export const F_GETFD = 1;
@@ -130,7 +132,7 @@ export function readText(path: string, limit = FILE_LIMIT): string {
  *  for a process's file, and ENODEV for a cgroup's. */
 export function readTextIfThere(path: string, limit = FILE_LIMIT): string | null {
   const fd = retrying(nr.SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd === -ENOENT) return null;
+  if (fd === -ENOENT || fd === -ENODEV) return null;
   using file = new Fd(must("open", path, fd));
   try {
     return door().decode(readAll(file.number, limit));
@@ -149,8 +151,29 @@ export function writeFile(path: string, content: string | Uint8Array, mode = 0o6
 /** Replaces a file so that a reader sees the old or the new content, never a part: write aside, rename. */
 export function replaceFile(path: string, content: string | Uint8Array, mode = 0o600): void {
   const aside = `${path}.tmp`;
-  writeFile(aside, content, mode);
-  rename(aside, path);
+  try {
+    writeFile(aside, content, mode);
+    rename(aside, path);
+  } catch (thrown) {
+    door().syscall(nr.SYS_unlink, aside);
+    throw thrown;
+  }
+}
+
+/** Makes a new file, whole or not at all, and without a name beside it that a kill in between would leave. False, and
+ *  nothing done, when there is one already or the file system cannot do it. */
+export function createFile(path: string, content: string | Uint8Array, mode = 0o600): boolean {
+  const directory = path.slice(0, path.lastIndexOf("/") + 1);
+  const flags = O_TMPFILE | O_WRONLY | O_CLOEXEC;
+  const fd = retrying(nr.SYS_openat, AT_FDCWD, directory === "" ? "." : directory, flags, mode);
+  if (fd === -EOPNOTSUPP || fd === -EISDIR || fd === -EINVAL) return false;
+  using file = new Fd(must("open", path, fd));
+  writeAll(file.number, typeof content === "string" ? door().encode(content) : content);
+  const name = `/proc/self/fd/${file.number}`;
+  const linked = door().syscall(nr.SYS_linkat, AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+  if (linked === -EEXIST || linked === -ENOENT) return false;
+  must("link", path, linked);
+  return true;
 }
 
 export function rename(from: string, to: string): void {

@@ -49,6 +49,22 @@ export function fork(): number {
   return must("fork", "", door().syscall(nr.SYS_clone, SIGCHLD, null, null, null, null));
 }
 
+/** A copy of this process that does `work` and ends: 0, or 1 when it failed. Whatever happens, it does not go on as its
+ *  maker, and it does not outlive it. The pid. */
+export function forkTo(work: () => void): number {
+  const pid = fork();
+  if (pid !== 0) return pid;
+  let code = 1;
+  try {
+    setParentDeathSignal(9 /* SIGKILL */);
+    work();
+    code = 0;
+  } catch {
+    // The exit code says it.
+  }
+  return exit(code);
+}
+
 /** NUL-terminated strings and the NULL-terminated array of their addresses, kept alive together. */
 export function pointerArray(texts: readonly string[]): { pointers: BigInt64Array; keep: Uint8Array } {
   const encoded = texts.map((text) => door().encode(text));

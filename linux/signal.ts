@@ -223,6 +223,14 @@ export function signalSentence(signal: number): string {
   );
 }
 
+/** By descriptor, so that no other process of the same number is meant. False when it has ended. */
+export function killByPidfd(pidfd: number, signal: number): boolean {
+  const result = door().syscall(nr.SYS_pidfd_send_signal, pidfd, signal, null, 0);
+  if (result === -3 /* ESRCH */) return false;
+  must("pidfd_send_signal", `signal ${signal}`, result);
+  return true;
+}
+
 /** False when there is no such process. */
 export function kill(pid: number, signal: number): boolean {
   const result = door().syscall(nr.SYS_kill, pid, signal);

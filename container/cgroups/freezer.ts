@@ -38,6 +38,10 @@ export function freeze(paths: CgroupPaths): void {
   throw new Failure("deadline_exceeded", "unable to freeze");
 }
 
+export function thawIfFrozen(paths: CgroupPaths): void {
+  if (isFrozen(paths)) thaw(paths);
+}
+
 export function thaw(paths: CgroupPaths): void {
   const where = place(paths);
   if (where !== null) writeControl(where.file, where.thawed);

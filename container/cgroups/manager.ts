@@ -9,7 +9,7 @@ import { door } from "../../linux/door.ts";
 import { EBUSY, EEXIST, ENOENT, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
-import { pause } from "../../linux/process.ts";
+import { pause, processId } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
 import { findHierarchies, type Hierarchy, placeIn } from "./hierarchies.ts";
 
@@ -176,14 +176,34 @@ export function killAll(paths: CgroupPaths): void {
   for (let round = 0; round < KILL_ROUNDS; round++) {
     const pids = Object.values(paths).flatMap((path) => processesIn(path));
     if (pids.length === 0) return;
+    refuseOwn(pids);
     for (const pid of new Set(pids)) kill(pid, SIGKILL);
     pause(Math.min(round, 10));
   }
 }
 
-/** Removes what is there; a cgroup still in use after the wait is an error. */
+/** A record that names a cgroup around this very process is wrong, and acting on it would take the host down. */
+function refuseOwn(pids: readonly number[]): void {
+  if (!pids.includes(processId())) return;
+  throw new Failure("failed_precondition", "a cgroup of the container's record holds this runtime, too: left alone");
+}
+
+/** Removes what is there; a cgroup still in use after the wait is an error. What is no cgroup is not touched. */
 export function removeCgroups(paths: CgroupPaths): void {
-  for (const path of new Set(Object.values(paths))) removeTree(path);
+  for (const path of new Set(Object.values(paths))) {
+    if (path.startsWith("/sys/fs/cgroup/") || isCgroup(path)) removeTree(path);
+  }
+}
+
+// include/uapi/linux/magic.h
+const CGROUP_SUPER_MAGIC = 0x27e0eb;
+const CGROUP2_SUPER_MAGIC = 0x63677270;
+
+function isCgroup(path: string): boolean {
+  // struct statfs, 120 bytes: long f_type first
+  const statfs = new BigInt64Array(15);
+  if (door().syscall(nr.SYS_statfs, path, statfs) < 0) return false;
+  return statfs[0] === BigInt(CGROUP_SUPER_MAGIC) || statfs[0] === BigInt(CGROUP2_SUPER_MAGIC);
 }
 
 function removeTree(path: string): void {
@@ -191,6 +211,7 @@ function removeTree(path: string): void {
     const result = door().syscall(nr.SYS_rmdir, path);
     if (result >= 0 || result === -ENOENT) return;
     if (result !== -EBUSY || attempt >= REMOVE_ATTEMPTS) must("rmdir", path, result);
+    if (attempt === 0) refuseOwn(processesIn(path));
     const below = subgroups(path);
     for (const child of below) removeTree(child);
     if (below.length === 0) pause(REMOVE_WAIT);

@@ -18,7 +18,7 @@ import * as groups from "../cgroups/manager.ts";
 import { recordOf, stateFor } from "../create.ts";
 import { giveFilter } from "../filters.ts";
 import { runEarlyHooks } from "../hooks.ts";
-import { claim, writeCreating } from "../layout.ts";
+import { claim, writeMade } from "../layout.ts";
 import type { Plan } from "../plan.ts";
 import { makeReadinessDirectory } from "../readiness.ts";
 import { removeDirectoryOf } from "../remove.ts";
@@ -76,7 +76,7 @@ export function restoreContainer(options: RestoreOptions): Restored {
   }
   const inherited = readInherited(settings.imagePath);
   using namespaces = restoredNamespaces(criu, plan.namespaces);
-  claim(plan.paths);
+  using _lock = claim(plan.paths);
   const making: Making = { ...options, criu, cgroups: { paths: {}, unified: false }, pid: 0 };
   try {
     makeGroups(making);
@@ -132,7 +132,7 @@ function makeGroups(making: Making): void {
   if (isFrozen(placed.cgroups.paths)) {
     throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
   }
-  writeCreating(plan.paths, { cgroups: placed.cgroups.paths, keeper: "files" });
+  writeMade(plan.paths, { cgroups: placed.cgroups.paths, keeper: "files" });
   making.cgroups = placed.cgroups;
   groups.makeCgroups(making.cgroups, placed.hierarchies);
   setDevices(making.cgroups, plan.linux.resources);
@@ -189,7 +189,6 @@ function carryOutRestore(
     throw new Failure("internal", "criu restored no process that it told of");
   }
   fs.removeDirectory(rootOf(plan));
-  fs.unlinkIfThere(plan.paths.creating);
   return { pid: making.pid, record, terminal };
 }
 

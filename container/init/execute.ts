@@ -11,7 +11,7 @@ import { door } from "../../linux/door.ts";
 import { errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
-import { execve, exit } from "../../linux/process.ts";
+import { execve, exit, setParentDeathSignal } from "../../linux/process.ts";
 import { loadFilter } from "../../linux/seccomp.ts";
 import { endOn, resetSignals, SIGHUP, SIGINT, SIGTERM } from "../../linux/signal.ts";
 import { awaitGoPlainly, sayPlainly } from "../messages.ts";
@@ -42,6 +42,8 @@ export function prepare(process: ProcessPlan, proc: () => number, warn: (message
   if (process.spec.noNewPrivileges) who.setNoNewPrivileges();
   const env = environmentOf(process);
   const path = findProgram(process.spec.args[0]!, env);
+  // From here on the end of the dialogue says that the maker is gone: it may end once it has said go.
+  setParentDeathSignal(0);
   return { process, path, env, identity };
 }
 

@@ -12,11 +12,14 @@ import * as fs from "../../linux/fd.ts";
 import { NAMESPACES, setNamespace, unshare } from "../../linux/namespace.ts";
 import { raiseLoopback } from "../../linux/network.ts";
 import * as nr from "../../linux/numbers.ts";
-import { exit, newSession, processId, setDumpable, setName } from "../../linux/process.ts";
+import { exit, newSession, processId, setDumpable, setName, setParentDeathSignal } from "../../linux/process.ts";
+import { SIGKILL } from "../../linux/signal.ts";
+import { failpoint } from "../failpoints.ts";
 import { runHooks } from "../hooks.ts";
 import { awaitGo, sayPlainly } from "../messages.ts";
 import { awaitsHost } from "../plan.ts";
 import { domainOf } from "../spec/check.ts";
+import { INIT_NAME } from "../state.ts";
 import type { Birth } from "./birth.ts";
 import { joinCgroups } from "./cgroup.ts";
 import { setUpConsole } from "./console.ts";
@@ -41,17 +44,21 @@ export function beginContainer(birth: Birth): never {
     // While its own files under /proc still belong to its user. A helper has done it for us.
     if (birth.plan.rootless.user && !birth.helped) setOomScore(birth.plan.process, "self");
     nameSelf();
+    failpoint("create.child.begun");
     birth.debug("nsexec container setup");
     enterNamespaces(birth);
+    failpoint("create.child.namespaces");
     birth.debug("child process in init()");
     buildRoot(birth);
     // While there is still the right to mount one; waiting for `start` goes through it.
     if (birth.fifo !== null) birth.proc();
     early = false;
     const prepared = prepareFirst(birth);
+    failpoint("create.child.prepared");
     birth.debug("init: closing the pipe to signal completion");
     birth.tell({ kind: "ready" });
     awaitGo(birth.dialogue);
+    failpoint("create.child.released");
     loadListening(birth.plan.process, birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
@@ -59,6 +66,7 @@ export function beginContainer(birth: Birth): never {
       // A user without rights can only join what is not hidden from it, and exec works before start, too.
       if (birth.plan.rootless.user) setDumpable(true);
       awaitStart(birth.fifo, birth.proc());
+      failpoint("create.child.started");
       if (birth.plan.rootless.user) setDumpable(false);
     }
     runHooks({
@@ -106,11 +114,13 @@ function closeAllBut(kept: readonly number[], first: number): void {
   fs.closeRange(from, LAST_DESCRIPTOR);
 }
 
-/** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. */
+/** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. Until
+ *  it is ready it ends with its maker, so that a broken-off create leaves nobody at work. */
 export function nameSelf(): void {
+  setParentDeathSignal(SIGKILL);
   setDumpable(false);
   door().title("runc init");
-  setName("runc:[2:INIT]");
+  setName(INIT_NAME);
 }
 
 function enterNamespaces(birth: Birth): void {
@@ -150,7 +160,9 @@ function buildRoot(birth: Birth): void {
   birth.keepProc();
   openRoot(birth);
   mountAll(birth);
+  failpoint("create.child.mounts");
   joinCgroups(birth);
+  failpoint("create.child.cgroups");
   const devices = plan.namespaces.has("mount") && needsDevices(birth);
   if (devices) makeDevices(birth);
   if (awaitsHost(plan)) {
@@ -158,8 +170,10 @@ function buildRoot(birth: Birth): void {
     awaitGo(birth.dialogue);
   }
   if ((spec.hooks?.createContainer.length ?? 0) > 0) runCreateContainerHooks(birth);
+  failpoint("create.child.hooks");
   enterRoot(birth);
   if (devices) ownNull(birth);
+  failpoint("create.child.root");
   makeWorkingDirectory(birth);
   if (birth.console !== null) {
     const devpts = birth.devpts?.number ?? null;

@@ -2,6 +2,7 @@
 // scheduler and ioPriority of `process`, and linux.memoryPolicy.
 
 import { Failure } from "../../base/errors.ts";
+import { lookUp } from "../../base/lookup.ts";
 import { door } from "../../linux/door.ts";
 import { EPERM, errnoSentence, must } from "../../linux/errno.ts";
 import * as nr from "../../linux/numbers.ts";
@@ -39,7 +40,7 @@ export function setPriorities({ spec, memoryPolicy }: ProcessPlan): void {
   const { scheduler, ioPriority, execCPUAffinity } = spec;
   setFinalAffinity(execCPUAffinity);
   if (scheduler !== null) {
-    const policy = POLICIES[scheduler.policy];
+    const policy = lookUp(POLICIES, scheduler.policy);
     if (policy === undefined) throw new Failure("invalid_argument", `invalid scheduler policy: ${scheduler.policy}`);
     // struct sched_attr: u32 size, policy; u64 flags; s32 nice; u32 priority; u64 runtime, deadline, period
     const view = new DataView(new ArrayBuffer(48));
@@ -56,7 +57,7 @@ export function setPriorities({ spec, memoryPolicy }: ProcessPlan): void {
     if (result < 0) throw new Failure("failed_precondition", schedulerFailure(scheduler.policy, -result));
   }
   if (ioPriority !== null) {
-    const kind = IO_CLASSES[ioPriority.class];
+    const kind = lookUp(IO_CLASSES, ioPriority.class);
     if (kind === undefined) throw new Failure("invalid_argument", `invalid ioPriority class: ${ioPriority.class}`);
     const WHO_PROCESS = 1;
     const value = kind * 0x2000 + ioPriority.priority;
@@ -111,7 +112,7 @@ function schedulerFailure(policy: string, errno: number): string {
 }
 
 function flagOf(name: string): number {
-  const flag = FLAGS[name];
+  const flag = lookUp(FLAGS, name);
   if (flag === undefined) throw new Failure("invalid_argument", `invalid scheduler flag: ${name}`);
   return flag;
 }

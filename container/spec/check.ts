@@ -87,7 +87,7 @@ export function checkRoot(spec: Spec, bundle: string): string {
 export function planNamespaces(linux: LinuxSpec): NamespacePlan {
   const plan = new Map<NamespaceKind, string>();
   for (const { type, path } of linux.namespaces) {
-    if (!(type in NAMESPACES)) refuse(`namespace {${quote(type)} ${quote(path)}} does not exist`);
+    if (!Object.hasOwn(NAMESPACES, type)) refuse(`namespace {${quote(type)} ${quote(path)}} does not exist`);
     const kind = type as NamespaceKind;
     if (plan.has(kind)) refuse(`malformed spec file: duplicated ns {${quote(type)} ${quote(path)}}`);
     plan.set(kind, path);

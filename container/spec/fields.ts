@@ -98,11 +98,10 @@ export function list<Value>(reader: Reader<Value>): Reader<Value[]> {
 /** Absent means empty; keys are the file's own. */
 export function map<Value>(reader: Reader<Value>): Reader<Record<string, Value>> {
   return (value, at, key) => {
-    const entries: Record<string, Value> = {};
-    if (value === undefined || value === null) return entries;
+    if (value === undefined || value === null) return {};
     const [name, from] = [nameOf(at, key), members({ value, at, key })];
-    for (const own of Object.keys(from)) entries[own] = reader(from[own], name, own);
-    return entries;
+    // Not by assignment, which would take a key "__proto__" for something else.
+    return Object.fromEntries(Object.keys(from).map((own) => [own, reader(from[own], name, own)]));
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { Failure, messageOf } from "../../base/errors.ts";
 import { quote } from "../../base/flags/go.ts";
+import { lookUp } from "../../base/lookup.ts";
 import { parseRanges } from "./ranges.ts";
 import type { LinuxSpec } from "./schema.ts";
 
@@ -35,7 +36,7 @@ function refuse(message: string): never {
 
 export function planMemoryPolicy(spec: LinuxSpec["memoryPolicy"]): MemoryPolicy | null {
   if (spec === null) return null;
-  const mode = MODES[spec.mode];
+  const mode = lookUp(MODES, spec.mode);
   if (mode === undefined) return refuse(`invalid memory policy mode ${quote(spec.mode)}`);
   let nodes: number[];
   try {
@@ -45,7 +46,7 @@ export function planMemoryPolicy(spec: LinuxSpec["memoryPolicy"]): MemoryPolicy 
   }
   let flags = 0;
   for (const word of spec.flags) {
-    const flag = FLAGS[word];
+    const flag = lookUp(FLAGS, word);
     if (flag === undefined) return refuse(`invalid memory policy flag ${quote(word)}`);
     flags |= flag;
   }

@@ -2,6 +2,7 @@
 // runc's: r-prefixed ones apply to the whole tree (mount_setattr), tmpcopyup, idmap.
 
 import { Failure } from "../../base/errors.ts";
+import { lookUp } from "../../base/lookup.ts";
 import * as m from "../../linux/mount.ts";
 import type { MappingSpec, MountSpec } from "./schema.ts";
 
@@ -82,8 +83,8 @@ export const MOUNT_OPTIONS: readonly string[] = [
 
 /** runc's word for rootfsPropagation and its kernel flags; null when there is no such word. */
 export function propagationOf(word: string): { flag: number; recursive: boolean } | null {
-  const recursive = word.startsWith("r") && PROPAGATION[word.slice(1)] !== undefined;
-  const flag = PROPAGATION[recursive ? word.slice(1) : word];
+  const recursive = word.startsWith("r") && Object.hasOwn(PROPAGATION, word.slice(1));
+  const flag = lookUp(PROPAGATION, recursive ? word.slice(1) : word);
   return flag === undefined ? null : { flag, recursive };
 }
 
@@ -142,14 +143,14 @@ function setAtime(plan: MountPlan, words: readonly string[]): void {
 }
 
 function applyWord(plan: MountPlan, word: string, spec: MountSpec): void {
-  const attribute = ATTRIBUTES[word];
+  const attribute = lookUp(ATTRIBUTES, word);
   if (attribute !== undefined) {
     plan.changes = true;
     plan.set = (plan.set & ~attribute.clear) | attribute.set;
     plan.clear = (plan.clear & ~attribute.set) | attribute.clear;
     return;
   }
-  const tree = word.startsWith("r") ? ATTRIBUTES[word.slice(1)] : undefined;
+  const tree = word.startsWith("r") ? lookUp(ATTRIBUTES, word.slice(1)) : undefined;
   const propagation = propagationOf(word);
   if (tree !== undefined) {
     plan.treeSet = (plan.treeSet & ~tree.clear) | tree.set;

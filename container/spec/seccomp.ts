@@ -2,6 +2,7 @@
 // (host/src/seccomp.rs).
 
 import { Failure } from "../../base/errors.ts";
+import { lookUp } from "../../base/lookup.ts";
 import { list, optional, or, type Read, record, text, uint32, uint64 } from "./fields.ts";
 
 const argument = record({ index: uint32, value: or(uint64, 0n), valueTwo: or(uint64, 0n), op: text });
@@ -90,7 +91,7 @@ export interface FlatRules {
 const PERMISSIVE = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
 
 function actionOf(name: string, errno: number | null): number {
-  const action = ACTIONS[name];
+  const action = lookUp(ACTIONS, name);
   if (action === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid action for seccomp`);
   const carries = name === "SCMP_ACT_ERRNO" || name === "SCMP_ACT_TRACE";
   return carries ? action + ((errno ?? EPERM) & 0xffff) : action;
@@ -109,11 +110,11 @@ export function compileRules(spec: SeccompSpec): FlatRules {
   const listens = spec.syscalls.some((entry) => entry.action === "SCMP_ACT_NOTIFY");
   checkNotify(spec);
   const architectures = spec.architectures.map((name) => {
-    const known = ARCHITECTURES[name];
+    const known = lookUp(ARCHITECTURES, name);
     if (known === undefined) throw new Failure("invalid_argument", `string ${name} is not a valid arch for seccomp`);
     return known;
   });
-  const rules = spec.syscalls.flatMap((entry) => flattenRule(entry, defaultAction));
+  const rules = onlyOnce(spec.syscalls.flatMap((entry) => flattenRule(entry, defaultAction)));
   // Those of rules that say nothing new count, too: whoever wrote them knew these calls.
   const names = [...new Set(spec.syscalls.flatMap((entry) => entry.names))];
   // A C library takes "no such call" as the reason to try an older one, and anything else as the answer.
@@ -131,6 +132,15 @@ function checkNotify({ defaultAction, syscalls }: SeccompSpec): void {
   }
 }
 
+/** Rules said again say nothing, and the compiler's time grows with the square of their number. */
+function onlyOnce(rules: readonly FlatRule[]): FlatRule[] {
+  const seen = new Set<string>();
+  return rules.filter(({ action, name, comparisons }) => {
+    const key = `${name} ${action} ${comparisons.join(" ")}`;
+    return !seen.has(key) && seen.add(key) !== null;
+  });
+}
+
 function flattenRule(entry: SeccompSpec["syscalls"][number], defaultAction: number): FlatRule[] {
   const action = actionOf(entry.action, entry.errnoRet);
   if (entry.names.length === 0)
@@ -138,7 +148,7 @@ function flattenRule(entry: SeccompSpec["syscalls"][number], defaultAction: numb
   // A rule that repeats the default says nothing, and libseccomp refuses it.
   if (action === defaultAction) return [];
   const comparisons = entry.args.map((argument): FlatRule["comparisons"][number] => {
-    const operator = OPERATORS[argument.op];
+    const operator = lookUp(OPERATORS, argument.op);
     if (operator === undefined) {
       throw new Failure("invalid_argument", `string ${argument.op} is not a valid operator for seccomp`);
     }

@@ -4,6 +4,7 @@
 
 import { Failure, messageOf } from "../../base/errors.ts";
 import { FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
+import { lookUp } from "../../base/lookup.ts";
 import { DEFAULT_ROOT } from "../../container/layout.ts";
 import type { Door } from "../../linux/door.ts";
 import { stat } from "../../linux/fd.ts";
@@ -51,7 +52,7 @@ export function main(door: Door): number {
 }
 
 function dispatch(name: string, args: readonly string[], context: Context): number {
-  const command: Command | undefined = COMMANDS[name];
+  const command: Command | undefined = lookUp(COMMANDS, name);
   if (command === undefined) {
     context.log.fatal(`No help topic for '${name}'\n`);
     return EXIT_UNKNOWN_COMMAND;

@@ -41,6 +41,8 @@ export const BUNDLE_OPTIONS = {
   minifySyntax: true,
   treeShaking: true,
   logLevel: "warning",
+  // Crash tests build with it on (container/failpoints.ts).
+  define: { FAILPOINTS: "false" },
 } as const;
 
 export async function compilePrograms(options: { debug: boolean }): Promise<Map<string, CompiledProgram>> {

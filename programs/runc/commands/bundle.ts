@@ -5,7 +5,7 @@ import { pathsOf } from "../../../container/layout.ts";
 import { type Plan, planContainer } from "../../../container/plan.ts";
 import { rootlessOf } from "../../../container/rootless.ts";
 import { door } from "../../../linux/door.ts";
-import { changeDirectory, F_GETFD, replaceFile, workingDirectory } from "../../../linux/fd.ts";
+import { changeDirectory, createFile, F_GETFD, replaceFile, workingDirectory } from "../../../linux/fd.ts";
 import * as nr from "../../../linux/numbers.ts";
 import { absolute, type Context, type Line } from "../command.ts";
 
@@ -77,5 +77,5 @@ export function extraDescriptors(preserve: number, { env }: Context) {
 
 /** Whole or not at all: whoever waits for the file reads the pid at once. */
 export function writePidFile(path: string, pid: number): void {
-  if (path !== "") replaceFile(path, String(pid), 0o644);
+  if (path !== "" && !createFile(path, String(pid), 0o644)) replaceFile(path, String(pid), 0o644);
 }

@@ -44,7 +44,7 @@ export const checkpoint: Command = {
     dumpContainer({ container, settings, env: context.env, voice: { warn, debug: context.log.stages } });
     if (settings.leaveRunning || settings.preDump) return 0;
     try {
-      removeContainer(container, warn);
+      removeContainer(container, { warn, directory: null, force: false });
     } catch (thrown) {
       // The images are whole: what is left of the container can be deleted later.
       warn(messageOf(thrown));

@@ -2,6 +2,7 @@
 
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer } from "../../../container/create.ts";
+import { failpoint } from "../../../container/failpoints.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
 import { requireSealed } from "../../../container/seal.ts";
 import { connectUnix } from "../../../linux/socket.ts";
@@ -33,11 +34,12 @@ export const create: Command = {
       try {
         writePidFile(given.pidFile.value, created.pid);
         sendPidfd(given.pidfd.value, created.pid);
+        failpoint("create.returning");
         created.release();
       } catch (thrown) {
         const container = { paths: plan.paths, record: created.record };
         killContainer(container);
-        removeContainer(container, warn);
+        removeContainer(container, { warn, directory: null, force: false });
         throw thrown;
       }
       return 0;

@@ -1,6 +1,8 @@
 // `runc delete`.
 
 import { codeOf, Failure } from "../../../base/errors.ts";
+import { pathsOf } from "../../../container/layout.ts";
+import { openDirectory } from "../../../container/lock.ts";
 import { killContainer, removeBroken, removeContainer } from "../../../container/remove.ts";
 import { loadContainer, statusOf } from "../../../container/state.ts";
 import { pause } from "../../../linux/process.ts";
@@ -18,12 +20,15 @@ export const deleteContainer: Command = {
     const force = line.flags.bool("force", "f", "Forcibly deletes the container if it is still running (uses SIGKILL)");
     const [id] = line.parse(1, 1);
     const warn = (message: string) => log.warn(message);
+    const paths = pathsOf(root, id!);
+    // Before the record is read, so that the lock is on the directory that the record came from.
+    using directory = openDirectory(paths.directory);
     let container: ReturnType<typeof loadContainer>;
     try {
       container = loadContainer(root, id!);
     } catch (thrown) {
-      if (codeOf(thrown) !== "not_found") throw thrown;
-      removeBroken(root, id!);
+      // Without force a damaged record is left for somebody to look at, as the original does.
+      if (force.value || codeOf(thrown) === "not_found") removeBroken(paths, force.value);
       if (force.value) return 0;
       throw thrown;
     }
@@ -36,7 +41,9 @@ export const deleteContainer: Command = {
       throw new Failure("failed_precondition", `cannot delete container ${id} that is not stopped: ${status}`);
     }
     if (status !== "stopped") killContainer(container);
-    removeContainer(container, warn);
+    if (!removeContainer(container, { warn, directory, force: force.value }) && !force.value) {
+      throw new Failure("not_found", "container does not exist");
+    }
     return 0;
   },
 };

@@ -2,6 +2,7 @@
 
 import { Failure } from "../../../base/errors.ts";
 import { freeze, thaw } from "../../../container/cgroups/freezer.ts";
+import { failpoint } from "../../../container/failpoints.ts";
 import { loadContainer, statusOf } from "../../../container/state.ts";
 import type { Command } from "../command.ts";
 
@@ -15,6 +16,7 @@ export const pauseCommand: Command = {
     const status = statusOf(container);
     if (status !== "running" && status !== "created") throw new Failure("failed_precondition", "container not running");
     freeze(container.record.cgroup_paths);
+    failpoint("pause.frozen");
     return 0;
   },
 };
@@ -28,6 +30,7 @@ export const resume: Command = {
     const container = loadContainer(root, id!);
     if (statusOf(container) !== "paused") throw new Failure("failed_precondition", "container not paused");
     thaw(container.record.cgroup_paths);
+    failpoint("resume.thawed");
     return 0;
   },
 };

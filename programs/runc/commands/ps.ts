@@ -6,7 +6,7 @@ import { loadContainer } from "../../../container/state.ts";
 import { closeOnExecFrom } from "../../../linux/credential.ts";
 import { door } from "../../../linux/door.ts";
 import * as fs from "../../../linux/fd.ts";
-import { execve, exit, fork, waitChild } from "../../../linux/process.ts";
+import { execve, exit, forkTo, waitChild } from "../../../linux/process.ts";
 import { resetSignals } from "../../../linux/signal.ts";
 import { type Command, print } from "../command.ts";
 
@@ -41,15 +41,14 @@ function runPs(options: readonly string[], path: string): string {
     .find((candidate) => fs.stat(candidate) !== null);
   if (program === undefined) throw new Failure("not_found", 'exec: "ps": executable file not found in $PATH');
   const output = fs.pipe();
-  const pid = fork();
-  if (pid === 0) {
+  const pid = forkTo(() => {
     fs.duplicateTo(output.write.number, 1);
     fs.duplicateTo(output.write.number, 2);
     closeOnExecFrom(3);
     resetSignals();
     execve(program, ["ps", ...options], door().env);
     exit(127);
-  }
+  });
   output.write.close();
   using reader = output.read;
   const text = door().decode(fs.readAll(reader.number));

@@ -60,7 +60,7 @@ export const run: Command = {
         if (failed !== null && foreground !== null && failed.startsWith("exec ")) {
           // The original's first process says this on the container's standard error.
           context.log.plain(failed);
-          if (!keep.value) removeContainer(container, warn);
+          if (!keep.value) removeContainer(container, { warn, directory: null, force: false });
           return EXIT_NOT_EXECUTED;
         }
         if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
@@ -73,11 +73,11 @@ export const run: Command = {
           return 0;
         }
         const code = foreground.follow(created.pid, master, readiness);
-        if (!keep.value) removeContainer(container, warn);
+        if (!keep.value) removeContainer(container, { warn, directory: null, force: false });
         return code;
       } catch (thrown) {
         killContainer(container);
-        removeContainer(container, warn);
+        removeContainer(container, { warn, directory: null, force: false });
         throw thrown;
       }
     } catch (thrown) {

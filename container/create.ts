@@ -4,7 +4,6 @@
 //     claim, lock ─▶ made link ─▶ clone ─▶ cgroups, limits, state.json (the child mounts meanwhile) ─▶ dialogue ─▶ go
 
 import { Failure, messageOf } from "../base/errors.ts";
-import { formatTime, wallNanoseconds } from "../linux/clock.ts";
 import { trySetLimit } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
 import { EACCES, EPERM, EPIPE, errnoOf, must } from "../linux/errno.ts";
@@ -29,6 +28,7 @@ import { limitFailure } from "./init/execute.ts";
 import { beginContainer } from "./init/main.ts";
 import { sourceOf } from "./init/mounts.ts";
 import { setOomScore } from "./init/oom.ts";
+import { recordOf } from "./kept.ts";
 import { claim, type Keeper, writeMade } from "./layout.ts";
 import { hostIdOf, mapIds } from "./mappings.ts";
 import { type ChildMessage, hear, openDialogue, say } from "./messages.ts";
@@ -36,19 +36,10 @@ import { NetDevices } from "./netdevices.ts";
 import { handOverListener } from "./notify.ts";
 import type { Plan } from "./plan.ts";
 import { makeReadinessDirectory } from "./readiness.ts";
-import { keepHooks } from "./record.ts";
 import { endUnit, removeDirectoryOf } from "./remove.ts";
 import { enterResctrl, type KeptResctrl, leaveResctrl } from "./resctrl.ts";
 import { giveSource } from "./sources.ts";
-import { domainOf } from "./spec/check.ts";
-import {
-  type ContainerRecord,
-  keptMappings,
-  namespaceName,
-  namespacePaths,
-  processLife,
-  writeRecord,
-} from "./state.ts";
+import { type ContainerRecord, writeRecord } from "./state.ts";
 
 const APPLY = "unable to apply cgroup configuration: ";
 
@@ -359,46 +350,6 @@ function outcomeOf(dialogue: fs.Fd): string | null {
 
 export function stateFor(plan: Plan, pid: number, status: string) {
   return { id: plan.id, pid, status, bundle: plan.bundle, annotations: plan.spec.annotations };
-}
-
-export function recordOf(plan: Plan, { pid, cgroups, resctrl }: Pick<Made, "pid" | "cgroups" | "resctrl">): ContainerRecord {
-  const { linux, mappings, namespaces, rootless, spec, filter } = plan;
-  const users = namespaces.has("user");
-  return {
-    id: plan.id,
-    init_process_pid: pid,
-    init_process_start: processLife(pid)?.start ?? 0,
-    created: formatTime(wallNanoseconds()),
-    config: {
-      rootfs: plan.rootfs,
-      namespaces: [...namespaces].map(([kind, path]) => ({ type: namespaceName(kind), path })),
-      cgroups: keptCgroups(plan),
-      rootless_euid: rootless.user,
-      rootless_cgroups: rootless.cgroups,
-      uid_mappings: users ? keptMappings(mappings.uidMappings) : null,
-      gid_mappings: users ? keptMappings(mappings.gidMappings) : null,
-      version: spec.ociVersion,
-      no_new_keyring: plan.process.noNewKeyring,
-      personality: linux.personality === null ? null : { domain: domainOf(linux.personality) },
-      Hooks: keepHooks(spec.hooks),
-      labels: [`bundle=${plan.bundle}`, ...Object.entries(spec.annotations).map(([key, value]) => `${key}=${value}`)],
-      resctrl,
-      memory_policy: plan.process.memoryPolicy,
-      seccomp_flags: filter === null ? null : filter.flags,
-      seccomp_listener: filter === null ? null : filter.listener,
-    },
-    rootless: rootless.user && rootless.cgroups,
-    cgroup_paths: cgroups.paths,
-    namespace_paths: namespacePaths(pid),
-    external_descriptors: [],
-    intel_rdt_path: plan.resctrl?.path ?? "",
-  };
-}
-
-function keptCgroups({ id, linux, unit, rootless }: Plan): ContainerRecord["config"]["cgroups"] {
-  const kept = { freezer: "", Systemd: unit !== null, Rootless: rootless.cgroups };
-  if (unit === null) return { name: id, path: linux.cgroupsPath, ...kept };
-  return { name: unit.base, parent: unit.parent, path: "", scope_prefix: unit.prefix, ...kept };
 }
 
 function undo(plan: Plan, made: Made): void {

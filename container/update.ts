@@ -3,9 +3,9 @@
 import { Failure } from "../base/errors.ts";
 import { setLimits } from "./cgroups/limits.ts";
 import type { Cgroups } from "./cgroups/manager.ts";
-import { failpoint } from "./failpoints.ts";
 import { withRoundedQuota } from "./cgroups/systemd/properties.ts";
 import { setUnitLimits } from "./cgroups/systemd/scope.ts";
+import { failpoint } from "./failpoints.ts";
 import type { Resources } from "./spec/schema.ts";
 import { type Container, type ContainerRecord, statusOf, unitOfRecord } from "./state.ts";
 

@@ -105,7 +105,8 @@ function runCase(place: Place, { number, kind, random }: Case, figures: Figures)
     figures.refused++;
     const said = messageOf(thrown);
     // The door's own refusal is a sentence, too.
-    if (!(thrown instanceof Failure) && !said.includes("contains a NUL byte")) defect(`${said}\n${thrown instanceof Error ? (thrown.stack ?? "") : ""}`);
+    if (!(thrown instanceof Failure) && !said.includes("contains a NUL byte"))
+      defect(`${said}\n${thrown instanceof Error ? (thrown.stack ?? "") : ""}`);
     else if (said.length < 8 || said.includes("undefined")) defect(`no sentence: ${said}`);
   }
   const took = monotonicMilliseconds() - began;
@@ -121,6 +122,7 @@ const BODIES: Readonly<Record<Kind, (place: Place, bytes: Uint8Array, random: Ra
       bundle: directory,
       paths: pathsOf(`${directory}/state`, "fuzz"),
       rootless: { user: false, cgroups: false, searchPath: "" },
+      systemd: false,
       noPivot: false,
       readiness: false,
       noNewKeyring: false,

@@ -8,7 +8,7 @@
 import { Failure } from "../../base/errors.ts";
 import * as who from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
-import { errnoSentence, must, SyscallFailure } from "../../linux/errno.ts";
+import { errnoSentence, must } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 import { execve, exit, setParentDeathSignal } from "../../linux/process.ts";

@@ -34,8 +34,9 @@ import {
   sayPlainly,
 } from "./messages.ts";
 import { handOverListener } from "./notify.ts";
-import { type ProcessPlan, planProcess } from "./plan.ts";
+import { type ProcessPlan, planProcess, readBundle } from "./plan.ts";
 import { joinResctrl } from "./resctrl.ts";
+import { prepareFilter } from "./seccomp.ts";
 import type { ProcessSpec } from "./spec/schema.ts";
 import { checkGroups } from "./spec/users.ts";
 import { type Container, type ContainerRecord, holdInit, namespaceName, stateOf, statusOf } from "./state.ts";
@@ -83,13 +84,12 @@ export function execInContainer(options: ExecOptions): Executed {
 }
 
 function planOf({ container, process, extraDescriptors, extraEnvironment, warn }: ExecOptions): ProcessPlan {
-  const { record, paths } = container;
-  const { seccomp_flags: flags, no_new_keyring: noNewKeyring, uid_mappings: mappings } = record.config;
+  const { record } = container;
+  const { no_new_keyring: noNewKeyring, uid_mappings: mappings } = record.config;
   checkGroups(record.config.rootless_euid === true, process.user.additionalGids);
-  const listener = record.config.seccomp_listener ?? null;
   const warnings: string[] = [];
   const plan = planProcess(process, {
-    filter: flags === null || flags === undefined ? null : { program: readLinked(paths.filter), flags, listener },
+    filter: filterOf(container),
     limitsByParent: mappings !== null,
     keepsGroups: record.config.rootless_euid === true,
     memoryPolicy: record.config.memory_policy ?? null,
@@ -97,6 +97,19 @@ function planOf({ container, process, extraDescriptors, extraEnvironment, warn }
   });
   for (const warning of warnings) warn(warning);
   return plan;
+}
+
+/** Kept by us as a program; a container that the original made has its rules in its bundle. */
+function filterOf(container: Container): ProcessPlan["filter"] {
+  const { seccomp_flags: flags, seccomp_listener: listener, seccomp } = container.record.config;
+  if (flags !== null && flags !== undefined) {
+    return { program: readLinked(container.paths.filter), flags, listener: listener ?? null };
+  }
+  if (seccomp === null || seccomp === undefined) return null;
+  const { bundle } = stateOf(container);
+  const filter = prepareFilter(container.paths.root, readBundle(bundle).linux?.seccomp ?? null);
+  if (filter !== null) return filter;
+  throw new Failure("failed_precondition", `the container has a seccomp filter, but ${bundle} does not say its rules`);
 }
 
 interface Born {

@@ -61,6 +61,8 @@ export interface KeptConfig {
   seccomp_flags: number | null;
   /** Who is asked about its calls, for exec. Ours. */
   seccomp_listener: Listener | null;
+  /** The original's, which keeps the rules; we only ask whether there are any. */
+  seccomp?: unknown;
 }
 
 export interface ContainerRecord {

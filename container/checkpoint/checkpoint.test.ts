@@ -41,16 +41,17 @@ test("a cgroups mode that criu does not have is refused, also one named like a m
   }
 });
 
-test("errors of the log are quoted with the lines before them once, and the first one gives the reason", () => {
+test("errors of the log are quoted with the lines before them once, and one that says more than failed is the reason", () => {
   const lines = Array.from({ length: 20 }, (_, at) => `(00.0${at}) line ${at + 1}`);
+  lines[7] = "(00.07) Error (criu/tun.c:85): tun: Unable to create tun";
   lines[8] = "(00.08) Error (criu/sk-inet.c:188): inet: Connected TCP socket";
   lines[10] = "(00.10) Error (criu/cr-dump.c:1781): Dumping FAILED.";
-  lines[19] = "(00.19) Error (criu/x.c:1): more";
+  lines[19] = "(00.19) Error (criu/x.c:1): x: Failed to stop";
   const said: string[] = [];
   const voice = { warn: (message: string) => void said.push(message), debug: null };
   assert.equal(quoteErrors("/w/dump.log", lines.join("\n"), voice), "inet: Connected TCP socket");
   const numbers = said.map((line) => /^(\d+):/.exec(line)?.[1] ?? line);
-  const quoted = [4, 5, 6, 7, 8, 9, 10, 11].map(String);
+  const quoted = [3, 4, 5, 6, 7, 8, 9, 10, 11].map(String);
   assert.deepEqual(numbers, ['--- Quoting "/w/dump.log"', ...quoted, "...", "15", "16", "17", "18", "19", "20", "---"]);
 });
 

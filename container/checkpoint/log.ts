@@ -1,5 +1,5 @@
 // What criu's log says about a failure, whose answer is a bare number. The lines with "Error" are quoted as warnings,
-// each with those before it, and the first of them goes into the sentence: later ones only say that all of it failed.
+// each with those before it, and one of them goes into the sentence.
 
 import { Failure, messageOf } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
@@ -22,22 +22,24 @@ export function explain(thrown: unknown, path: string, voice: Voice): Failure {
   return new Failure("failed_precondition", `${messageOf(thrown)}${why}${where}`, { cause: thrown });
 }
 
-/** The first error without its time and place in criu's source; null without any. */
+/** The reason without its time and place in criu's source; null without an error. Early ones may be of attempts that are
+ *  not needed, the last ones only say that all of it failed: so the last one that says more. */
 export function quoteErrors(path: string, log: string, voice: Voice): string | null {
   const lines = log.split("\n");
   let quoted = -1;
-  let reason: string | null = null;
+  const reasons: string[] = [];
   lines.forEach((line, index) => {
     if (!line.includes("Error")) return;
     const from = Math.max(index - CONTEXT_LINES, quoted + 1);
-    if (reason === null) voice.warn(`--- Quoting ${JSON.stringify(path)}`);
+    if (quoted < 0) voice.warn(`--- Quoting ${JSON.stringify(path)}`);
     else if (from > quoted + 1) voice.warn("...");
     for (let at = from; at <= index; at++) if (lines[at] !== "") voice.warn(`${at + 1}:${lines[at]}`);
     quoted = index;
-    reason ??= line.replace(/^.*?Error \([^)]*\):\s*/, "");
+    reasons.push(line.replace(/^.*?Error \([^)]*\):\s*/, ""));
   });
-  if (reason !== null) voice.warn("---");
-  return reason;
+  if (reasons.length === 0) return null;
+  voice.warn("---");
+  return reasons.findLast((one) => !/fail/i.test(one)) ?? reasons[0]!;
 }
 
 function readEnd(path: string): string | null {

@@ -3,7 +3,6 @@
 
 import { type Restored, restoreContainer } from "../../../container/checkpoint/restore.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
-import { requireSealed } from "../../../container/seal.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
 import type { Command } from "../command.ts";
 import { planFrom, writePidFile } from "./bundle.ts";
@@ -32,7 +31,6 @@ export const restore: Command = {
     const lsmMountContext = flags.string("lsm-mount-context", "", "LSM mount context to be used during restore");
     const [id] = line.parse(1, 1);
     warnRootless(context);
-    requireSealed();
     // Before the bundle becomes the working directory: relative paths are the caller's.
     const settings = settingsFrom(given);
     settings.lsmProfile = lsmProfile.value;

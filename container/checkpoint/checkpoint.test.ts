@@ -41,7 +41,7 @@ test("a cgroups mode that criu does not have is refused, also one named like a m
   }
 });
 
-test("errors of the log are quoted with the lines before them once, and one that says more than failed is the reason", () => {
+test("errors are quoted with the lines before them, and one that says more than failed is the reason", () => {
   const lines = Array.from({ length: 20 }, (_, at) => `(00.0${at}) line ${at + 1}`);
   lines[7] = "(00.07) Error (criu/tun.c:85): tun: Unable to create tun";
   lines[8] = "(00.08) Error (criu/sk-inet.c:188): inet: Connected TCP socket";

@@ -22,8 +22,8 @@ export function explain(thrown: unknown, path: string, voice: Voice): Failure {
   return new Failure("failed_precondition", `${messageOf(thrown)}${why}${where}`, { cause: thrown });
 }
 
-/** The reason without its time and place in criu's source; null without an error. Early ones may be of attempts that are
- *  not needed, the last ones only say that all of it failed: so the last one that says more. */
+/** The reason without its time and place in criu's source; null without an error. Early ones may be of attempts that
+ *  are not needed, the last ones only say that all of it failed: so the last one that says more. */
 export function quoteErrors(path: string, log: string, voice: Voice): string | null {
   const lines = log.split("\n");
   let quoted = -1;

@@ -1,7 +1,7 @@
 // A container made from an image directory. What create.ts does with a clone and a dialogue, criu does here; names,
 // cgroups, limits and the record are made alike, and what fails is undone alike.
 //
-//     criu's version ─▶ images ─▶ claim, creating link ─▶ cgroups ─▶ criu, born in them ─▶ limits ─▶ request
+//     criu's version ─▶ images ─▶ claim, made link ─▶ cgroups ─▶ criu, born in them ─▶ limits ─▶ request
 //       ─▶ [setup-namespaces: hooks] ─▶ [orphan-pts-master: terminal] ─▶ [post-restore: record] ─▶ criu's end
 
 import { CgroupRoot, CriuReqType } from "../../api/criu/gen/rpc.ts";
@@ -11,20 +11,18 @@ import type { NamespaceKind } from "../../linux/namespace.ts";
 import { waitChild } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
 import { sendDescriptor } from "../../linux/socket.ts";
-import { isFrozen } from "../cgroups/freezer.ts";
 import { cgroupsOf } from "../cgroups/hierarchies.ts";
-import { setDevices, setLimits } from "../cgroups/limits.ts";
-import * as groups from "../cgroups/manager.ts";
 import { recordOf, stateFor } from "../create.ts";
 import { giveFilter } from "../filters.ts";
 import { runEarlyHooks } from "../hooks.ts";
-import { claim, writeMade } from "../layout.ts";
+import { claim } from "../layout.ts";
 import type { Plan } from "../plan.ts";
 import { makeReadinessDirectory } from "../readiness.ts";
 import { removeDirectoryOf } from "../remove.ts";
 import { type ContainerRecord, namespaceName, writeRecord } from "../state.ts";
 import { carryOut, type Notification } from "./converse.ts";
 import { readInherited, standardOf } from "./descriptors.ts";
+import { RestoredGroups } from "./groups.ts";
 import { type MountedContainer, prepareRoot, restoredMounts } from "./mounts.ts";
 import { type RestoredNamespaces, restoredNamespaces } from "./namespaces.ts";
 import { inOwnMounts } from "./own-mounts.ts";
@@ -77,14 +75,14 @@ export function restoreContainer(options: RestoreOptions): Restored {
   const inherited = readInherited(settings.imagePath);
   using namespaces = restoredNamespaces(criu, plan.namespaces);
   using _lock = claim(plan.paths);
-  const making: Making = { ...options, criu, cgroups: { paths: {}, unified: false }, pid: 0 };
+  const making: Making = { ...options, criu, groups: new RestoredGroups(plan), pid: 0 };
   try {
-    makeGroups(making);
+    making.groups.make();
+    makeDirectories(making);
     const started = startWorker(making, namespaces);
     using directories = started.directories;
     using worker = started.worker;
-    // Before anything runs in them, as the original has it; criu waits for the request.
-    setLimits(making.cgroups, plan.linux.resources);
+    making.groups.settle(worker.pid);
     const { annotations } = plan.spec;
     const opts = {
       ...commonOptions(settings, { directories, logFile: LOG, annotations }),
@@ -105,7 +103,7 @@ export function restoreContainer(options: RestoreOptions): Restored {
 /** What is made on the way, and undone when it does not end well. */
 interface Making extends RestoreOptions {
   criu: Criu;
-  cgroups: groups.Cgroups;
+  groups: RestoredGroups;
   /** The restored first process, once there is one. */
   pid: number;
 }
@@ -114,28 +112,19 @@ function rootOf(plan: Plan): string {
   return `${plan.paths.directory}/${ROOT}`;
 }
 
-function mountedOf({ plan, cgroups }: Making): MountedContainer {
+function mountedOf({ plan, groups }: Making): MountedContainer {
   const { rootfs, bundle, mounts, linux } = plan;
-  return { rootfs, bundle, mounts, linux, cgroups: cgroups.paths, cgroupNamespace: plan.namespaces.has("cgroup") };
+  return {
+    rootfs,
+    bundle,
+    mounts,
+    linux,
+    cgroups: groups.cgroups.paths,
+    cgroupNamespace: plan.namespaces.has("cgroup"),
+  };
 }
 
-function makeGroups(making: Making): void {
-  const { plan } = making;
-  if (plan.unit !== null) {
-    throw new Failure(
-      "unimplemented",
-      "restore does not know the systemd cgroup driver yet: leave --systemd-cgroup out",
-    );
-  }
-  const placed = groups.placeCgroups(plan.linux.cgroupsPath, plan.id);
-  groups.refuseOccupied(placed.cgroups.paths);
-  if (isFrozen(placed.cgroups.paths)) {
-    throw new Failure("failed_precondition", "container's cgroup unexpectedly frozen");
-  }
-  writeMade(plan.paths, { cgroups: placed.cgroups.paths, keeper: "files" });
-  making.cgroups = placed.cgroups;
-  groups.makeCgroups(making.cgroups, placed.hierarchies);
-  setDevices(making.cgroups, plan.linux.resources);
+function makeDirectories({ plan }: Making): void {
   if (plan.filter !== null) giveFilter(plan.filter, plan.paths.filter);
   if (plan.readiness) makeReadinessDirectory(plan.paths);
   fs.makeDirectory(rootOf(plan), 0o755);
@@ -143,9 +132,8 @@ function makeGroups(making: Making): void {
 
 /** criu stands in the container's cgroups, so that what it restores is born there, too. */
 function startWorker(making: Making, namespaces: RestoredNamespaces): { worker: Worker; directories: Directories } {
-  const { plan, settings, console, criu, cgroups } = making;
-  using birthplace = groups.openBirthplace(cgroups);
-  const tasks = groups.openTasks(cgroups);
+  const { plan, settings, console, criu } = making;
+  const { birthplace, tasks } = making.groups.open();
   try {
     return inOwnMounts(() => {
       prepareRoot(mountedOf(making), rootOf(plan));
@@ -160,6 +148,7 @@ function startWorker(making: Making, namespaces: RestoredNamespaces): { worker: 
     });
   } finally {
     for (const file of tasks) file.close();
+    birthplace?.close();
   }
 }
 
@@ -192,8 +181,8 @@ function carryOutRestore(
   return { pid: making.pid, record, terminal };
 }
 
-function restoredRecord({ plan, cgroups, criu, pid }: Making, external: string[]): ContainerRecord {
-  const record = recordOf(plan, { pid, cgroups, resctrl: null });
+function restoredRecord({ plan, groups, criu, pid }: Making, external: string[]): ContainerRecord {
+  const record = recordOf(plan, { pid, cgroups: groups.cgroups, resctrl: null });
   const { namespaces } = record.config;
   // criu restores into one, so that monotonic clocks go on from where they were; exec has to join it.
   const time: NamespaceKind = "time";
@@ -203,12 +192,11 @@ function restoredRecord({ plan, cgroups, criu, pid }: Making, external: string[]
   return { ...record, external_descriptors: external };
 }
 
-function undo({ plan, cgroups, pid }: Making): void {
+function undo({ plan, groups, pid }: Making): void {
   if (pid > 0) {
     kill(pid, SIGKILL);
     waitChild(pid);
   }
-  groups.killAll(cgroups.paths);
-  groups.removeCgroups(cgroups.paths);
+  groups.undo();
   removeDirectoryOf(plan.paths);
 }

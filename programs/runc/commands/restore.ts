@@ -53,7 +53,10 @@ export const restore: Command = {
       foreground?.prepare(master);
       writePidFile(pidFile.value, restored.pid);
       if (foreground === null) return 0;
-      return follow(foreground, restored, { master, done: () => removeContainer(container, { warn, directory: null, force: false }) });
+      return follow(foreground, restored, {
+        master,
+        done: () => removeContainer(container, { warn, directory: null, force: false }),
+      });
     } catch (thrown) {
       killContainer(container);
       removeContainer(container, { warn, directory: null, force: false });

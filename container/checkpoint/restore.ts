@@ -1,7 +1,7 @@
 // A container made from an image directory. What create.ts does with a clone and a dialogue, criu does here; names,
 // cgroups, limits and the record are made alike, and what fails is undone alike.
 //
-//     criu's version ─▶ images ─▶ claim, creating link ─▶ cgroups ─▶ criu, born in them ─▶ limits ─▶ request
+//     criu's version ─▶ images ─▶ claim, made link ─▶ cgroups ─▶ criu, born in them ─▶ limits ─▶ request
 //       ─▶ [setup-namespaces: hooks] ─▶ [orphan-pts-master: terminal] ─▶ [post-restore: record] ─▶ criu's end
 
 import { CgroupRoot, CriuReqType } from "../../api/criu/gen/rpc.ts";

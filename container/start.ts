@@ -9,6 +9,7 @@ import { pause } from "../linux/process.ts";
 import { failpoint } from "./failpoints.ts";
 import { runHooks } from "./hooks.ts";
 import { keptHooks } from "./record.ts";
+import { killContainer } from "./remove.ts";
 import { type Container, INIT_NAME, lifeOf, stateOf, statusOf } from "./state.ts";
 
 /** How often a silent fifo is taken as a reason to look whether the process still waits, in milliseconds. */
@@ -34,7 +35,13 @@ export function startContainer(container: Container): void {
   const hooks = keptHooks(record, "poststart");
   if (hooks.length === 0) return;
   const state = { ...stateOf(container), status: "running" };
-  runHooks({ kind: "poststart", hooks, environment: door().env, state });
+  try {
+    runHooks({ kind: "poststart", hooks, environment: door().env, state });
+  } catch (thrown) {
+    // What was to follow the start did not, so the start has failed.
+    killContainer(container);
+    throw thrown;
+  }
 }
 
 /** Opening it for reading lets the waiting process open it for writing; one byte says that it goes on. The open does

@@ -7,9 +7,29 @@ export type Json = null | boolean | number | bigint | string | Json[] | { [key: 
 const LONG_INTEGER = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/gs;
 const MARK = "\u0001integer:";
 
+const LONG = 16;
+
+/** Whether there are so many digits in a row. Each such row has a digit at a multiple of its length, so that one
+ *  character in sixteen is looked at: an expression that looks at each takes longer than JSON.parse. */
+function hasLongInteger(text: string): boolean {
+  for (let at = LONG - 1; at < text.length; at += LONG) {
+    if (!isDigit(text, at)) continue;
+    let [start, end] = [at, at + 1];
+    while (isDigit(text, start - 1)) start--;
+    while (isDigit(text, end)) end++;
+    if (end - start >= LONG) return true;
+  }
+  return false;
+}
+
+function isDigit(text: string, at: number): boolean {
+  const code = text.charCodeAt(at);
+  return code >= 48 && code <= 57;
+}
+
 /** Throws SyntaxError on malformed text, as JSON.parse does. */
 export function parseJson(text: string): Json {
-  if (!/\d{16}/.test(text)) return JSON.parse(text) as Json;
+  if (!hasLongInteger(text)) return JSON.parse(text) as Json;
   const marked = text.replace(LONG_INTEGER, (token) => (token[0] === '"' ? token : `"\\u0001integer:${token}"`));
   return JSON.parse(marked, (_key, value: unknown) =>
     typeof value === "string" && value.startsWith(MARK) ? exactInteger(value.slice(MARK.length)) : value,

@@ -1,5 +1,5 @@
 // `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the
-// figures as JSON; other arguments choose parts by name (runtime, starts, engine, memory).
+// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, engine).
 
 import { writeFileSync } from "node:fs";
 import { type Figure, format } from "./harness.ts";
@@ -10,6 +10,7 @@ const json = jsonAt < 0 ? null : (args.splice(jsonAt, 2)[1] ?? null);
 
 const PARTS: Readonly<Record<string, () => Promise<{ run: () => AsyncGenerator<Figure> | Generator<Figure> }>>> = {
   runtime: () => import("./runtime.ts"),
+  crowd: async () => ({ run: (await import("./runtime.ts")).runCrowded }),
   starts: () => import("./starts.ts"),
   engine: () => import("./engine.ts"),
 };

@@ -170,13 +170,15 @@ export function planProcess(spec: ProcessSpec, options: ProcessOptions): Process
   const { warnings, ...rest } = options;
   const unknown = new Set<string>();
   const set = (names: readonly string[]) => {
-    let bits = 0n;
+    // In halves: a bigint for each name would cost more than all the rest.
+    let [low, high] = [0, 0];
     for (const name of names) {
       const number = CAPABILITY_NAMES.indexOf(name);
       if (number < 0) unknown.add(name);
-      else bits |= 1n << BigInt(number);
+      else if (number < 32) low |= 1 << number;
+      else high |= 1 << (number - 32);
     }
-    return bits;
+    return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
   };
   const wanted = spec.capabilities;
   const capabilities = {

@@ -22,8 +22,9 @@ export interface CapabilitySets {
 
 /** Drops every capability that is not in `keep` from the bounding set, also those newer than our table. */
 export function limitBoundingSet(keep: bigint): void {
+  const halves = [Number(BigInt.asIntN(32, keep)), Number(BigInt.asIntN(32, keep >> 32n))] as const;
   for (let number = 0; number < 64; number++) {
-    if ((keep >> BigInt(number)) & 1n) continue;
+    if ((halves[number < 32 ? 0 : 1] >> (number & 31)) & 1) continue;
     const result = door().syscall(nr.SYS_prctl, PR_CAPBSET_DROP, number, 0, 0, 0);
     if (result === -EINVAL) return;
     must("prctl", `PR_CAPBSET_DROP ${CAPABILITY_NAMES[number] ?? number}`, result);
@@ -49,6 +50,7 @@ export function clearAmbient(): void {
 /** Raises each. Those that could not be (not permitted, or not inheritable) come back with the errno. */
 export function raiseAmbient(set: bigint): { number: number; errno: number }[] {
   const refused: { number: number; errno: number }[] = [];
+  if (set === 0n) return refused;
   for (let number = 0; number < 64; number++) {
     if (((set >> BigInt(number)) & 1n) === 0n) continue;
     const result = door().syscall(nr.SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);

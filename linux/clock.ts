@@ -24,9 +24,11 @@ export function monotonicMilliseconds(): number {
 
 /** RFC 3339 in UTC with nine digits, trailing zeros dropped as Go's RFC3339Nano does. */
 export function formatTime(nanosecondsSince1970: bigint): string {
+  const nanoseconds = Number(nanosecondsSince1970 % 1_000_000_000n);
   const seconds = new Date(Number(nanosecondsSince1970 / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
-  const fraction = String(nanosecondsSince1970 % 1_000_000_000n)
-    .padStart(9, "0")
-    .replace(/0+$/, "");
-  return `${seconds}${fraction === "" ? "" : `.${fraction}`}Z`;
+  if (nanoseconds === 0) return `${seconds}Z`;
+  const digits = String(nanoseconds).padStart(9, "0");
+  let end = digits.length;
+  while (digits[end - 1] === "0") end--;
+  return `${seconds}.${digits.slice(0, end)}Z`;
 }

@@ -14,9 +14,8 @@ const KEY_USR_SEARCH = 0x00080000;
 const KEY_OTH_SEARCH = 0x00000008;
 
 export function setGroups(groups: readonly number[]): void {
-  const words = new Uint32Array(Math.max(groups.length, 1));
-  words.set(groups);
-  must("setgroups", "", door().syscall(nr.SYS_setgroups, groups.length, new Uint8Array(words.buffer)));
+  const words = groups.length === 0 ? null : new Uint8Array(Uint32Array.from(groups).buffer);
+  must("setgroups", "", door().syscall(nr.SYS_setgroups, groups.length, words));
 }
 
 export function setGroup(gid: number): void {

@@ -83,6 +83,12 @@ export function open(path: string, flags: number, mode = 0, at = AT_FDCWD): Fd {
   return new Fd(must("open", path, retrying(nr.SYS_openat, at, path, flags | O_CLOEXEC, mode)));
 }
 
+/** Null when there is no such file. */
+export function openIfThere(path: string, flags: number): Fd | null {
+  const fd = retrying(nr.SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+  return fd === -ENOENT ? null : new Fd(must("open", path, fd));
+}
+
 /** The kernel releases the number whatever close returns, so a failure is not an error here. */
 export function close(fd: number): void {
   door().syscall(nr.SYS_close, fd);
@@ -91,18 +97,22 @@ export function close(fd: number): void {
 /** Bytes read; 0 at the end; null when a non-blocking descriptor has nothing now. */
 export function read(fd: number, into: Uint8Array): number | null {
   const got = retrying(nr.SYS_read, fd, into, into.length);
+  if (got >= 0) return got;
   return got === -EAGAIN ? null : must("read", `fd ${fd}`, got);
 }
 
 /** Bytes written, at most all; null when a non-blocking descriptor takes nothing now. */
 export function write(fd: number, bytes: Uint8Array): number | null {
   const put = retrying(nr.SYS_write, fd, bytes, bytes.length);
+  if (put >= 0) return put;
   return put === -EAGAIN ? null : must("write", `fd ${fd}`, put);
 }
 
 /** Writes all of it to a blocking descriptor. */
 export function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += must("write", `fd ${fd}`, write(fd, bytes.subarray(at)) ?? -EAGAIN);
+  for (let at = 0; at < bytes.length; ) {
+    at += write(fd, at === 0 ? bytes : bytes.subarray(at)) ?? must("write", `fd ${fd}`, -EAGAIN);
+  }
 }
 
 /** Reads to the end of a blocking descriptor; more than `limit` bytes throws resource_exhausted. */
@@ -111,7 +121,7 @@ export function readAll(fd: number, limit = FILE_LIMIT): Bytes {
   let total = 0;
   for (;;) {
     const part = new Uint8Array(READ_CHUNK);
-    const got = must("read", `fd ${fd}`, read(fd, part) ?? -EAGAIN);
+    const got = read(fd, part) ?? must("read", `fd ${fd}`, -EAGAIN);
     if (got === 0) return parts.length === 1 ? parts[0]! : concatBytes(parts);
     total += got;
     if (total > limit) throw new Failure("resource_exhausted", `more than ${limit} bytes to read`);
@@ -258,26 +268,28 @@ const STAT_SIZE = 144;
 
 function parseStat(buffer: Uint8Array<ArrayBuffer>): Stat {
   const view = new DataView(buffer.buffer);
-  const rdev = view.getBigUint64(40, true);
+  // Halves where a number is wanted: each 64-bit read makes a bigint.
+  const [low, high] = [view.getUint32(40, true), view.getUint32(44, true)];
   return {
     device: view.getBigUint64(0, true),
     inode: view.getBigUint64(8, true),
-    links: Number(view.getBigUint64(16, true)),
+    links: view.getUint32(16, true) + view.getUint32(20, true) * 2 ** 32,
     mode: view.getUint32(24, true),
     uid: view.getUint32(28, true),
     gid: view.getUint32(32, true),
     rdev: {
-      major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-      minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
+      major: (((low >>> 8) & 0xfff) | (high & 0xfffff000)) >>> 0,
+      minor: ((low & 0xff) | (((low >>> 12) | (high << 20)) & 0xffffff00)) >>> 0,
     },
-    size: Number(view.getBigInt64(48, true)),
+    size: view.getUint32(48, true) + view.getInt32(52, true) * 2 ** 32,
     modified: view.getBigInt64(88, true) * 1_000_000_000n + view.getBigInt64(96, true),
   };
 }
 
 export function statFd(fd: number): Stat {
   const buffer = new Uint8Array(STAT_SIZE);
-  must("fstat", `fd ${fd}`, door().syscall(nr.SYS_fstat, fd, buffer));
+  const result = door().syscall(nr.SYS_fstat, fd, buffer);
+  if (result < 0) must("fstat", `fd ${fd}`, result);
   return parseStat(buffer);
 }
 

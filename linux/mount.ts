@@ -101,6 +101,11 @@ export function attach(mount: number, target: number): void {
   must("move_mount", "", door().syscall(nr.SYS_move_mount, mount, "", target, "", flags));
 }
 
+/** The same for the entry `name` of a directory that nobody else can reach; a link there would not be followed. */
+export function attachAt(mount: number, directory: number, name: string): void {
+  must("move_mount", name, door().syscall(nr.SYS_move_mount, mount, "", directory, name, MOVE_MOUNT_F_EMPTY_PATH));
+}
+
 export interface MountChange {
   set?: number;
   clear?: number;
@@ -178,7 +183,8 @@ export function pivotHere(): void {
 /** The magic number of the filesystem behind a descriptor. */
 export function filesystemType(fd: number): number {
   const words = new BigInt64Array(15);
-  must("fstatfs", `fd ${fd}`, door().syscall(nr.SYS_fstatfs, fd, words));
+  const result = door().syscall(nr.SYS_fstatfs, fd, words);
+  if (result < 0) must("fstatfs", `fd ${fd}`, result);
   return Number(words[0]!);
 }
 

@@ -80,9 +80,12 @@ export function parseSignal(text: string): number | null {
 }
 
 function maskOf(signals: readonly number[]): BigInt64Array {
-  let bits = 0n;
-  for (const signal of signals) bits |= 1n << BigInt(signal - 1);
-  return BigInt64Array.of(BigInt.asIntN(64, bits));
+  const halves = new Int32Array(2);
+  for (const signal of signals) {
+    if (signal <= 32) halves[0]! |= 1 << (signal - 1);
+    else halves[1]! |= 1 << (signal - 33);
+  }
+  return new BigInt64Array(halves.buffer);
 }
 
 export function blockSignals(signals: readonly number[]): void {

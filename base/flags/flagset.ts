@@ -75,7 +75,10 @@ export class FlagSet {
       short,
       usage: spec.usage,
       word: kind.word,
-      shown: kind.show(spec.initial),
+      // Only help asks.
+      get shown() {
+        return kind.show(spec.initial);
+      },
       options: spec.options ?? {},
       bare: kind.bare,
       set(text) {
@@ -174,7 +177,7 @@ export class FlagSet {
   }
 
   #parseGo(arg: string, queue: string[]): void {
-    const stripped = arg.replace(/^--?/, "");
+    const stripped = arg.slice(arg.startsWith("--") ? 2 : 1);
     if (stripped === "" || stripped.startsWith("-") || stripped.startsWith("=")) {
       throw new FlagError(`bad flag syntax: ${arg}`);
     }

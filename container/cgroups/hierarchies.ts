@@ -20,8 +20,9 @@ export function findHierarchies(): Hierarchy[] {
   const found: Hierarchy[] = [];
   let mounts: MountLine[] | null = null;
   for (const line of readText("/proc/self/cgroup").trimEnd().split("\n")) {
-    const [, name, own] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (name === undefined || own === undefined) continue;
+    const place = parsePlace(line);
+    if (place === null) continue;
+    const { name, own } = place;
     // The usual places first: reading mountinfo costs with every mount of the host.
     const usual = usualPlace(name);
     if (usual !== null && isThere(`${usual}${own}/${name === "" ? "cgroup.procs" : "tasks"}`)) {
@@ -35,8 +36,14 @@ export function findHierarchies(): Hierarchy[] {
   return found;
 }
 
+/** A line of /proc/PID/cgroup: "4:memory:/some/where". The name has no colon. */
+function parsePlace(line: string): { name: string; own: string } | null {
+  const [first, second] = [line.indexOf(":"), line.indexOf(":", line.indexOf(":") + 1)];
+  return first < 0 || second <= first ? null : { name: line.slice(first + 1, second), own: line.slice(second + 1) };
+}
+
 function usualPlace(name: string): string | null {
-  if (name !== "") return `${ROOT}/${name.replace(/^name=/, "")}`;
+  if (name !== "") return `${ROOT}/${name.startsWith("name=") ? name.slice(5) : name}`;
   if (isThere(`${ROOT}/cgroup.controllers`)) return ROOT;
   return isThere(`${ROOT}/unified/cgroup.controllers`) ? `${ROOT}/unified` : null;
 }
@@ -54,8 +61,9 @@ interface MountLine {
 function readMounts(): MountLine[] {
   const lines: MountLine[] = [];
   for (const line of readText("/proc/self/mountinfo").split("\n")) {
-    const [front, back] = line.split(" - ");
-    if (front === undefined || back === undefined) continue;
+    const middle = line.indexOf(" - cgroup");
+    if (middle < 0) continue;
+    const [front, back] = [line.slice(0, middle), line.slice(middle + 3)];
     const [, , , root, mountpoint] = front.split(" ");
     const [type, , options] = back.split(" ");
     if (root === undefined || mountpoint === undefined || (type !== "cgroup" && type !== "cgroup2")) continue;
@@ -73,25 +81,30 @@ function below(root: string, own: string): string {
   return own === root ? "" : own.startsWith(`${root}/`) ? own.slice(root.length) : "";
 }
 
-/** The directory of a container's cgroup in this hierarchy, by linux.cgroupsPath: absolute from the hierarchy's root,
- *  relative (or none: the id) from where this process stands. */
-export function placeIn(hierarchy: Hierarchy, cgroupsPath: string, id: string): string {
+/** linux.cgroupsPath (or the id, when there is none) as the name of a cgroup, without slashes at its end. */
+export function cgroupName(cgroupsPath: string, id: string): string {
   const path = cgroupsPath === "" ? id : cgroupsPath;
   if (path.split("/").includes("..")) throw new Failure("invalid_argument", `linux.cgroupsPath ${path} contains ".."`);
   if (/^[/.]*$/.test(path)) throw new Failure("invalid_argument", `linux.cgroupsPath ${path} is no cgroup of its own`);
-  if (path.startsWith("/")) return `${hierarchy.mountpoint}${path.replace(/\/+$/, "")}`;
+  return path.replace(/\/+$/, "");
+}
+
+/** The directory of that cgroup in this hierarchy: absolute from the hierarchy's root, relative from where this process
+ *  stands. */
+export function placeIn(hierarchy: Hierarchy, name: string): string {
+  if (name.startsWith("/")) return `${hierarchy.mountpoint}${name}`;
   const own = hierarchy.own === "/" ? "" : hierarchy.own;
   // A v2 cgroup with processes of its own may not hand controllers to children, so the parent's parent is used.
   const base = hierarchy.name === "" && hierarchy.mountpoint === ROOT ? own.replace(/\/[^/]*$/, "") : own;
-  return `${hierarchy.mountpoint}${base}/${path.replace(/\/+$/, "")}`;
+  return `${hierarchy.mountpoint}${base}/${name}`;
 }
 
 /** Which cgroup another process is in, per hierarchy name. */
 export function cgroupsOf(pid: number): Map<string, string> {
   const places = new Map<string, string>();
   for (const line of (readTextIfThere(`/proc/${pid}/cgroup`) ?? "").split("\n")) {
-    const [, name, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (name !== undefined && path !== undefined) places.set(name, path);
+    const place = parsePlace(line);
+    if (place !== null) places.set(place.name, place.own);
   }
   return places;
 }

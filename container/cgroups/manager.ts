@@ -11,7 +11,7 @@ import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 import { pause, processId } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
-import { findHierarchies, type Hierarchy, placeIn } from "./hierarchies.ts";
+import { cgroupName, findHierarchies, type Hierarchy, placeIn } from "./hierarchies.ts";
 
 /** A cgroup that its last process just left may be busy for a moment; this many waits of REMOVE_WAIT milliseconds. */
 const REMOVE_ATTEMPTS = 60;
@@ -30,10 +30,12 @@ export interface Cgroups {
 /** Only names, for a record of what is about to be made. */
 export function placeCgroups(cgroupsPath: string, id: string): { cgroups: Cgroups; hierarchies: Hierarchy[] } {
   const hierarchies = findHierarchies();
+  const own = cgroupName(cgroupsPath, id);
   const paths: Record<string, string> = {};
   for (const hierarchy of hierarchies) {
     // Controllers mounted together share a directory and are still named apart, as runc's record has them.
-    for (const name of hierarchy.name.split(",")) paths[name] = placeIn(hierarchy, cgroupsPath, id);
+    const place = placeIn(hierarchy, own);
+    for (const name of hierarchy.name.split(",")) paths[name] = place;
   }
   const unified = hierarchies.length === 1 && hierarchies[0]!.name === "";
   return { cgroups: { paths, unified }, hierarchies };
@@ -42,12 +44,12 @@ export function placeCgroups(cgroupsPath: string, id: string): { cgroups: Cgroup
 /** Makes what is missing; one that is there already was found empty (refuseOccupied). */
 export function makeCgroups(cgroups: Cgroups, hierarchies: readonly Hierarchy[]): void {
   for (const hierarchy of hierarchies) {
-    const path = cgroups.paths[hierarchy.name.split(",")[0]!]!;
-    if (!makeLeaf(path)) {
-      if (cgroups.unified) makeUnified(hierarchy.mountpoint, path);
-      else makeChain(hierarchy, path);
-    } else if (cgroups.unified) makeUnified(hierarchy.mountpoint, path);
-    if (hierarchy.name.split(",").includes("cpuset")) inheritCpuset(hierarchy.mountpoint, path);
+    const names = hierarchy.name.split(",");
+    const path = cgroups.paths[names[0]!]!;
+    const made = makeLeaf(path);
+    if (cgroups.unified) makeUnified(hierarchy.mountpoint, path);
+    else if (made === "no parent") makeChain(hierarchy, path);
+    if (names.includes("cpuset")) inheritCpuset(hierarchy.mountpoint, path, made === "new");
   }
 }
 
@@ -62,12 +64,12 @@ export function refuseOccupied(paths: CgroupPaths): void {
   }
 }
 
-/** True when the directory is there (made now, or empty before); false when its parent is missing. */
-function makeLeaf(path: string): boolean {
+function makeLeaf(path: string): "new" | "old" | "no parent" {
   const made = door().syscall(nr.SYS_mkdir, path, 0o755);
-  if (made === -ENOENT) return false;
-  if (made !== -EEXIST) must("mkdir", path, made);
-  return true;
+  if (made === -ENOENT) return "no parent";
+  if (made === -EEXIST) return "old";
+  must("mkdir", path, made);
+  return "new";
 }
 
 function makeChain(hierarchy: Hierarchy, path: string): void {
@@ -80,13 +82,15 @@ function makeChain(hierarchy: Hierarchy, path: string): void {
   }
 }
 
-/** A new v1 cpuset is empty, and nothing may join it before it has processors and memory nodes. */
-function inheritCpuset(mountpoint: string, path: string): void {
+/** A new v1 cpuset is empty, and nothing may join it before it has processors and memory nodes. `empty`: known to be
+ *  (or to have its parent's already, which it is given once more). */
+function inheritCpuset(mountpoint: string, path: string, empty = false): void {
+  const parent = path.slice(0, path.lastIndexOf("/"));
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if ((fs.readTextIfThere(`${path}/${file}`) ?? "x").trim() !== "") continue;
-    const parent = path.slice(0, path.lastIndexOf("/"));
+    if (!empty && (fs.readTextIfThere(`${path}/${file}`) ?? "x").trim() !== "") continue;
     if (parent.length > mountpoint.length) inheritCpuset(mountpoint, parent);
-    fs.writeFile(`${path}/${file}`, fs.readText(`${parent}/${file}`).trim());
+    const inherited = fs.readTextIfThere(`${parent}/${file}`);
+    if (inherited !== null) writeControl(`${path}/${file}`, inherited.trim());
   }
 }
 

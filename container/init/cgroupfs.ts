@@ -33,13 +33,12 @@ export function mountCgroups(birth: Birth, plan: MountPlan): void {
   const attributes = SAFE | (plan.set & m.MOUNT_ATTR_RDONLY);
   // The hierarchies' names as they are mounted; the record splits controllers that share one.
   for (const hierarchy of hierarchiesOf(cgroupPaths)) {
-    const label = hierarchy.name.replace(/^name=/, "");
+    const label = hierarchy.name.startsWith("name=") ? hierarchy.name.slice(5) : hierarchy.name;
     using mounted = birth.plan.namespaces.has("cgroup")
       ? ownHierarchy(hierarchy, attributes)
       : boundHierarchy(hierarchy.mountpoint, attributes | foreign(birth, hierarchy));
     must("mkdir", label, door().syscall(nr.SYS_mkdirat, top.number, label, 0o755));
-    using place = m.openPlain(top.number, label, fs.O_PATH);
-    m.attach(mounted.number, place.number);
+    m.attachAt(mounted.number, top.number, label);
     applyPropagation(mounted.number, plan);
     const parts = label.split(",");
     if (parts.length > 1) {

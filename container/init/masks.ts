@@ -11,7 +11,7 @@ export function protectPaths(birth: Birth): void {
   const { readonlyPaths, maskedPaths } = birth.plan.linux;
   for (const path of new Set(readonlyPaths)) makeReadOnly(birth.root.number, path);
   if (maskedPaths.length === 0) return;
-  const covers = new Covers(birth.root.number);
+  using covers = new Covers(birth.root.number);
   for (const path of new Set(maskedPaths)) {
     using target = findTarget(birth.root.number, path);
     if (target === null) continue;
@@ -32,9 +32,10 @@ function makeReadOnly(root: number, path: string): void {
 }
 
 /** What is laid over masked paths: the container's /dev/null over files, one empty read-only tmpfs over directories. */
-class Covers {
+class Covers implements Disposable {
   readonly #root: number;
   #empty: fs.Fd | null = null;
+  #null: fs.Fd | null = null;
 
   constructor(root: number) {
     this.#root = root;
@@ -50,16 +51,25 @@ class Covers {
     this.#empty ??= new fs.Fd(cover.release());
   }
 
-  /** Checked to be the null device: an image could have put anything at that path. */
   file(): fs.Fd {
-    using device = m.openInRoot(this.#root, "/dev/null", fs.O_PATH | fs.O_NOFOLLOW);
-    const { mode, rdev } = fs.statFd(device.number);
-    if ((mode & fs.S_IFMT) !== fs.S_IFCHR || rdev.major !== 1 || rdev.minor !== 3) {
-      throw new Failure(
-        "failed_precondition",
-        "/dev/null of the container is not the null device: nothing can be masked with it",
-      );
-    }
-    return m.cloneTree(device.number, "", false);
+    this.#null ??= nullDevice(this.#root);
+    return m.cloneTree(this.#null.number, "", false);
   }
+
+  [Symbol.dispose](): void {
+    this.#null?.close();
+    this.#empty?.close();
+  }
+}
+
+/** Checked to be it: an image could have put anything at that path. */
+function nullDevice(root: number): fs.Fd {
+  const device = m.openInRoot(root, "/dev/null", fs.O_PATH | fs.O_NOFOLLOW);
+  const { mode, rdev } = fs.statFd(device.number);
+  if ((mode & fs.S_IFMT) === fs.S_IFCHR && rdev.major === 1 && rdev.minor === 3) return device;
+  device.close();
+  throw new Failure(
+    "failed_precondition",
+    "/dev/null of the container is not the null device: nothing can be masked with it",
+  );
 }

@@ -94,15 +94,15 @@ interface Place {
 /** Only a procfs may stand at /proc, where later stages and the program trust what they read, and nothing below it. A
  *  link that leads there counts as the place it leads to. */
 function checkProc(birth: Birth, { plan, destination, source, target }: Place): void {
-  const shown = quote(`${birth.plan.rootfs}${destination}`);
+  const shown = () => quote(`${birth.plan.rootfs}${destination}`);
   if (destination === "/proc") {
     const real = source === null ? plan.type === "proc" : m.filesystemType(source.number) === m.PROC_SUPER_MAGIC;
-    if (!real) throw new Failure("invalid_argument", `${shown} cannot be mounted because it is not of type proc`);
+    if (!real) throw new Failure("invalid_argument", `${shown()} cannot be mounted because it is not of type proc`);
     return;
   }
   const inside = destination.startsWith("/proc/") || m.filesystemType(target.number) === m.PROC_SUPER_MAGIC;
   if (inside && !PROC_ALLOWED.includes(destination)) {
-    throw new Failure("invalid_argument", `${shown} cannot be mounted because it is inside /proc`);
+    throw new Failure("invalid_argument", `${shown()} cannot be mounted because it is inside /proc`);
   }
 }
 

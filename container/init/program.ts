@@ -65,7 +65,8 @@ function nameIn(entry: string): string {
 /** From the container's passwd file; "/" when that does not say. */
 function homeOf(uid: number): string {
   try {
-    using file = fs.open("/etc/passwd", fs.O_RDONLY | fs.O_NONBLOCK);
+    using file = fs.openIfThere("/etc/passwd", fs.O_RDONLY | fs.O_NONBLOCK);
+    if (file === null) return "/";
     if ((fs.statFd(file.number).mode & fs.S_IFMT) !== fs.S_IFREG) return "/";
     for (const line of decodeUtf8(fs.readAll(file.number, PASSWD_LIMIT)).split("\n")) {
       const fields = line.split(":");

@@ -91,7 +91,9 @@ export function list<Value>(reader: Reader<Value>): Reader<Value[]> {
     if (value === undefined || value === null) return [];
     if (!Array.isArray(value)) return refuse("a list", { value, at, key });
     const name = nameOf(at, key);
-    return value.map((entry, index) => reader(entry, name, index));
+    const entries: Value[] = [];
+    for (let index = 0; index < value.length; index++) entries.push(reader(value[index], name, index));
+    return entries;
   };
 }
 
@@ -108,30 +110,52 @@ export function map<Value>(reader: Reader<Value>): Reader<Record<string, Value>>
 type Fields = Readonly<Record<string, Reader<unknown>>>;
 
 export function record<F extends Fields>(fields: F): Reader<{ [Key in keyof F]: Read<F[Key]> }> {
-  const names = Object.keys(fields);
-  const readers = Object.values(fields);
+  // Without a prototype: the file may have a field named "constructor".
+  const readers: Fields = Object.assign(Object.create(null), fields);
+  const { fixed, asked } = absences(fields);
   return (value, at, key) => {
     const name = nameOf(at, key);
-    const from = inOurCase(fields, members({ value, at, key }));
-    const into: Record<string, unknown> = {};
+    const from = members({ value, at, key });
+    const into = { ...fixed };
     // By number: an iterator would cost more than most of the readers.
-    for (let index = 0; index < names.length; index++) {
-      const own = names[index]!;
-      into[own] = readers[index]!(from[own], name, own);
+    const given = Object.keys(from);
+    for (let index = 0; index < given.length; index++) {
+      const own = readers[given[index]!] === undefined ? inOurCase(fields, given[index]!) : given[index]!;
+      if (own !== undefined) into[own] = readers[own]!(from[given[index]!], name, own);
+    }
+    for (let index = 0; index < asked.length; index++) {
+      const own = asked[index]!;
+      if (into[own] === undefined) into[own] = readers[own]!(undefined, name, own);
     }
     return into as { [Key in keyof F]: Read<F[Key]> };
   };
 }
 
-/** Go reads a field under its name in any case ("pagesize" for "pageSize"), and people's files rely on it. */
-function inOurCase(fields: Fields, from: Members): Members {
-  let copy: Members | null = null;
-  for (const given of Object.keys(from)) {
-    if (Object.hasOwn(fields, given)) continue;
-    const key = Object.keys(fields).find((name) => name.toLowerCase() === given.toLowerCase());
-    if (key !== undefined) (copy ??= { ...from })[key] = from[given]!;
+/** What fields become that the file does not have. Most have none of most fields, so those whose value is always the
+ *  same are known beforehand; of the others (a new list, a refusal) the reader is asked each time. */
+function absences(fields: Fields): { fixed: Record<string, unknown>; asked: string[] } {
+  const fixed: Record<string, unknown> = {};
+  const asked: string[] = [];
+  for (const [name, reader] of Object.entries(fields)) {
+    fixed[name] = fixedAbsence(reader);
+    if (fixed[name] === undefined) asked.push(name);
   }
-  return copy ?? from;
+  return { fixed, asked };
+}
+
+function fixedAbsence(reader: Reader<unknown>): unknown {
+  try {
+    const value = reader(undefined, "");
+    return typeof value === "object" && value !== null ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Go reads a field under its name in any case ("pagesize" for "pageSize"), and people's files rely on it. */
+function inOurCase(fields: Fields, given: string): string | undefined {
+  const lower = given.toLowerCase();
+  return Object.keys(fields).find((name) => name.toLowerCase() === lower);
 }
 
 type Members = { [key: string]: Json };

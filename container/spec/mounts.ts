@@ -133,6 +133,7 @@ const ATIME_WORDS = [
 
 /** As mount(2) reads its flags: one that is set replaces what was there; strictatime wins over the others. */
 function setAtime(plan: MountPlan, words: readonly string[]): void {
+  if (!words.some((word) => word.endsWith("atime"))) return;
   const isSet = ([on, off]: readonly [string, string]) => words.lastIndexOf(on) > words.lastIndexOf(off);
   const [none, relative, strict, noDirectories] = ATIME_WORDS.map(isSet);
   plan.setsAtime = none! || relative! || strict! || noDirectories!;
@@ -143,6 +144,10 @@ function setAtime(plan: MountPlan, words: readonly string[]): void {
 }
 
 function applyWord(plan: MountPlan, word: string, spec: MountSpec): void {
+  if (word.includes("=")) {
+    plan.options.push(...word.split(","));
+    return;
+  }
   const attribute = lookUp(ATTRIBUTES, word);
   if (attribute !== undefined) {
     plan.changes = true;

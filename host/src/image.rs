@@ -14,8 +14,6 @@ use std::ops::Range;
 /// Size of the room (link.ts), which is larger than any image will be.
 const ROOM: usize = 64 << 20;
 const PAGE: usize = 4096;
-/// Since kernel 5.14: one call instead of a fault for each page.
-const MADV_POPULATE_WRITE: libc::c_int = 23;
 
 /// At the start of every image.
 #[repr(C)]
@@ -89,7 +87,7 @@ fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
 pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     let head = &*(image.start as *const Head);
     // Of no consequence if it fails: then each page is a fault.
-    libc::madvise(head.fresh.start as *mut libc::c_void, head.fresh.len(), MADV_POPULATE_WRITE);
+    libc::madvise(head.fresh.start as *mut libc::c_void, head.fresh.len(), arena::MADV_POPULATE_WRITE);
     arena::go_on_with(image);
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();

@@ -15,7 +15,9 @@ export interface Context {
   systemd: boolean;
   /** --rootless as it was given. */
   rootless: string;
-  env: Readonly<Record<string, string>>;
+  /** Of the environment; null when it is not set. */
+  variable(name: string): string | null;
+  environment(): Record<string, string>;
 }
 
 export interface Command {

@@ -41,10 +41,10 @@ export function main(door: Door): number {
   try {
     log = new Log(globals.log.value, { json: checkedFormat(globals.logFormat.value), debug: globals.debug.value });
     checkGlobals(globals);
-    const env = environment(door);
-    const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(env);
+    const variable = (name: string) => variableOf(door, name);
+    const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(variable);
     const given = { debug: globals.debug.value, rootless: globals.rootless.value, systemd: globals.systemd.value };
-    return dispatch(name, args, { log, root, env, ...given });
+    return dispatch(name, args, { log, root, variable, environment: () => environment(door), ...given });
   } catch (thrown) {
     log.fatal(messageOf(thrown));
     return 1;
@@ -95,6 +95,13 @@ function checkGlobals({ systemd }: ReturnType<typeof defineGlobals>): void {
       "systemd cgroup flag passed, but systemd support for managing cgroups is not available",
     );
   }
+}
+
+/** One of many is looked for: all of them as an object would cost more than everything else that a flag does. */
+function variableOf({ env }: Door, name: string): string | null {
+  const start = `${name}=`;
+  for (let at = env.length - 1; at >= 0; at--) if (env[at]!.startsWith(start)) return env[at]!.slice(start.length);
+  return null;
 }
 
 function environment(door: Door): Record<string, string> {

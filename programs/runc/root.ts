@@ -5,13 +5,14 @@ import { door } from "../../linux/door.ts";
 import { chmod, makeDirectories, writeAll } from "../../linux/fd.ts";
 import { runsInUserNamespace } from "../../linux/namespace.ts";
 import { effectiveUser } from "../../linux/process.ts";
+import type { Context } from "./command.ts";
 
 /** Sticky, which tells cleaners of $XDG_RUNTIME_DIR to leave it alone (XDG base directory specification). */
 const MODE = 0o1700;
 
-export function usualRoot(env: Readonly<Record<string, string>>): string {
-  const home = env["XDG_RUNTIME_DIR"] ?? "";
-  if (home === "" || !isForUsers(env)) return DEFAULT_ROOT;
+export function usualRoot(variable: Context["variable"]): string {
+  const home = variable("XDG_RUNTIME_DIR") ?? "";
+  if (home === "" || !isForUsers(variable)) return DEFAULT_ROOT;
   const root = `${home}/runc`;
   explained("the path in $XDG_RUNTIME_DIR must be writable by the user", () => makeDirectories(root, 0o700));
   explained("you should check permission of the path in $XDG_RUNTIME_DIR", () => chmod(root, MODE));
@@ -19,9 +20,9 @@ export function usualRoot(env: Readonly<Record<string, string>>): string {
 }
 
 /** The machine's root keeps to one place whatever its session says; so does who is called root in a user namespace. */
-function isForUsers(env: Readonly<Record<string, string>>): boolean {
+function isForUsers(variable: Context["variable"]): boolean {
   if (effectiveUser() !== 0) return true;
-  return runsInUserNamespace() && env["USER"] !== "root";
+  return runsInUserNamespace() && variable("USER") !== "root";
 }
 
 function explained(hint: string, work: () => void): void {

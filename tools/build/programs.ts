@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { layout } from "./paths.ts";
 import { run } from "./run.ts";
-import { forgetEarlierRounds } from "./using.ts";
+import { mendUsing } from "./using.ts";
 
 export interface CompiledProgram {
   name: string;
@@ -61,14 +61,14 @@ export function compileScript(name: string, script: string, options: { debug: bo
   const code = join(layout.work, `${name}.bin`);
   const compiler = join(layout.cargo, "release/compile");
   const stamp = createHash("sha256")
-    .update(forgetEarlierRounds(script))
+    .update(mendUsing(script))
     .update(readFileSync(compiler))
     .update(String(options.debug));
   const digest = stamp.digest("hex");
   const record = join(layout.work, `${name}.digest`);
   if (existsSync(code) && existsSync(record) && readFileSync(record, "utf8") === digest) return { name, code };
   const source = join(layout.work, `${name}.js`);
-  writeFileSync(source, forgetEarlierRounds(script));
+  writeFileSync(source, mendUsing(script));
   run(compiler, [source, code, ...(options.debug ? ["--debug"] : [])]);
   writeFileSync(record, digest);
   return { name, code };

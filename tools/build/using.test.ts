@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { transformSync } from "esbuild";
-import { forgetEarlierRounds } from "./using.ts";
+import { mendUsing } from "./using.ts";
 
 type Run = (open: (round: number) => Disposable) => unknown;
 
 function lowered(source: string): Run {
   const { code } = transformSync(source, { loader: "ts", target: "es2023", minifySyntax: true });
-  return new Function(`${forgetEarlierRounds(code)}; return run;`)() as Run;
+  return new Function(`${mendUsing(code)}; return run;`)() as Run;
 }
 
 test("a round of a loop that failed does not spoil the next one", () => {

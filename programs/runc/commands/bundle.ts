@@ -33,6 +33,9 @@ type Flags = ReturnType<typeof bundleFlags>;
 /** For a command that has only some of them as flags, too. */
 export type BundleFlags = { [Name in keyof Flags]: { value: Flags[Name]["value"] } };
 
+/** Until the process ends: its thousands of objects would else be taken apart one by one right before that. */
+const KEPT: Plan[] = [];
+
 export function planFrom(given: BundleFlags, id: string, context: Context): Plan {
   // Relative paths of flags count from where runc was called, those of config.json from the bundle.
   for (const flag of [given.console, given.pidfd, given.pidFile])
@@ -43,13 +46,14 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
     id,
     bundle: workingDirectory(),
     paths: pathsOf(context.root, id),
-    rootless: rootlessOf(context.rootless, context.env["PATH"] ?? ""),
+    rootless: rootlessOf(context.rootless, context.variable("PATH") ?? ""),
     noPivot: given.noPivot.value,
     noNewKeyring: given.noNewKeyring.value,
     systemd: context.systemd,
-    readiness: (context.env["NOTIFY_SOCKET"] ?? "") !== "",
+    readiness: (context.variable("NOTIFY_SOCKET") ?? "") !== "",
     ...extra,
   });
+  KEPT.push(plan);
   for (const warning of plan.warnings) context.log.warn(warning);
   if (plan.filter !== null) context.log.debug(`seccomp filter flags: ${plan.filter.flags}`);
   return plan;
@@ -57,8 +61,9 @@ export function planFrom(given: BundleFlags, id: string, context: Context): Plan
 
 const FIRST_EXTRA = 3;
 
-export function extraDescriptors(preserve: number, { env }: Context) {
-  const listening = /^\d+$/.test(env["LISTEN_FDS"] ?? "") ? Number(env["LISTEN_FDS"]) : 0;
+export function extraDescriptors(preserve: number, { variable }: Context) {
+  const listeners = variable("LISTEN_FDS") ?? "";
+  const listening = listeners !== "" && /^\d+$/.test(listeners) ? Number(listeners) : 0;
   const count = listening + preserve;
   // What we opened ourselves (the log) closes on exec; what the caller left us came through one and does not.
   for (let fd = FIRST_EXTRA; fd < FIRST_EXTRA + count; fd++) {
@@ -70,8 +75,8 @@ export function extraDescriptors(preserve: number, { env }: Context) {
     }
   }
   const extraEnvironment = listening > 0 ? [`LISTEN_FDS=${listening}`, "LISTEN_PID=1"] : [];
-  if (listening > 0 && env["LISTEN_FDNAMES"] !== undefined)
-    extraEnvironment.push(`LISTEN_FDNAMES=${env["LISTEN_FDNAMES"]}`);
+  const names = listening > 0 ? variable("LISTEN_FDNAMES") : null;
+  if (names !== null) extraEnvironment.push(`LISTEN_FDNAMES=${names}`);
   return { extraDescriptors: count, extraEnvironment };
 }
 

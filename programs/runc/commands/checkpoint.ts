@@ -41,7 +41,7 @@ export const checkpoint: Command = {
     settings.pageServer = pageServerOf(pageServer.value);
     settings.preDump = preDump.value;
     const warn = (message: string) => context.log.warn(message);
-    dumpContainer({ container, settings, env: context.env, voice: { warn, debug: context.log.stages } });
+    dumpContainer({ container, settings, env: context.environment(), voice: { warn, debug: context.log.stages } });
     if (settings.leaveRunning || settings.preDump) return 0;
     try {
       removeContainer(container, { warn, directory: null, force: false });

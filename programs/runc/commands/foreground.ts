@@ -21,15 +21,15 @@ const ALL = Array.from({ length: 64 }, (_, index) => index + 1).filter(
 );
 /** A fault of our own must not be held back: SEGV, BUS, ILL, FPE, TRAP, ABRT, SYS. */
 const FAULTS = [4, 5, 6, 7, 8, 11, 31];
+const CAUGHT = ALL.filter((signal) => !FAULTS.includes(signal));
 
 export class Foreground {
   readonly #signals: fs.Fd;
 
   /** Before the clone, so that an end right after it is not missed. */
   constructor() {
-    const caught = ALL.filter((signal) => !FAULTS.includes(signal));
-    signals.blockSignals(caught);
-    this.#signals = signals.openSignalFd(caught);
+    signals.blockSignals(CAUGHT);
+    this.#signals = signals.openSignalFd(CAUGHT);
   }
 
   /** Before the program runs, so that it finds the right size from its first line on. */

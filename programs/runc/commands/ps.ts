@@ -15,7 +15,7 @@ export const ps: Command = {
   arguments: "<container-id> [ps options]",
   keepsOrder: true,
   summary: "ps displays the processes running inside a container",
-  run(line, { root, env }) {
+  run(line, { root, variable }) {
     const format = line.flags.string("format", "f", "select one of: table or json", "table");
     const [id, ...options] = line.parse(1, Number.POSITIVE_INFINITY);
     const { record } = loadContainer(root, id!);
@@ -29,7 +29,7 @@ export const ps: Command = {
       return 0;
     }
     if (format.value !== "table") throw new Failure("invalid_argument", "invalid format option");
-    print(filterTable(runPs(options.length > 0 ? options : ["-ef"], env["PATH"] ?? ""), pids));
+    print(filterTable(runPs(options.length > 0 ? options : ["-ef"], variable("PATH") ?? ""), pids));
     return 0;
   },
 };

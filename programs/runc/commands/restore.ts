@@ -46,7 +46,7 @@ export const restore: Command = {
     if (!noSubreaper.value) setChildSubreaper();
     const warn = (message: string) => context.log.warn(message);
     const voice = { warn, debug: context.log.stages };
-    const restored = restoreContainer({ plan, settings, env: context.env, console: ends.send, voice });
+    const restored = restoreContainer({ plan, settings, env: context.environment(), console: ends.send, voice });
     const container = { paths: plan.paths, record: restored.record };
     try {
       const master = restored.terminal ? ends.receive() : null;

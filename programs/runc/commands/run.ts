@@ -50,7 +50,7 @@ export const run: Command = {
       const created = starting(() => createContainer({ plan, fifo: false, console: console.send, ...voice }));
       const container = { paths: plan.paths, record: created.record };
       try {
-        using readiness = plan.readiness ? new Readiness(plan.paths, context.env["NOTIFY_SOCKET"]!) : null;
+        using readiness = plan.readiness ? new Readiness(plan.paths, context.variable("NOTIFY_SOCKET")!) : null;
         const master = console.receive();
         foreground?.prepare(master);
         writePidFile(given.pidFile.value, created.pid);

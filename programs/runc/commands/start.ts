@@ -9,10 +9,10 @@ export const start: Command = {
   name: "start",
   arguments: "<container-id>",
   summary: "executes the user defined process in a created container",
-  run(line, { root, env }) {
+  run(line, { root, variable }) {
     const [id] = line.parse(1, 1);
     const container = loadContainer(root, id!);
-    const host = env["NOTIFY_SOCKET"] ?? "";
+    const host = variable("NOTIFY_SOCKET") ?? "";
     if (host === "" || statusOf(container) !== "created") {
       startContainer(container);
       return 0;

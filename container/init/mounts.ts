@@ -61,13 +61,25 @@ function mountOne(birth: Birth, plan: MountPlan): void {
   const kind = source !== null && !isDirectory(source.number) ? "file" : "directory";
   if (plan.type === "tmpfs" && !plan.bind) takeMode(birth, plan, destination);
   using target = ensureTarget(birth.root.number, destination, kind, fromKernel && !plan.bind);
-  if (m.filesystemType(target.number) === m.PROC_SUPER_MAGIC && !PROC_ALLOWED.includes(destination)) {
-    if (!(destination === "/proc" && plan.bind)) {
-      throw new Failure("invalid_argument", `${quote(destination)} cannot be mounted because it is inside /proc`);
-    }
-  }
+  if (destination === "/proc") requireProc(birth, plan, source);
+  else refuseInProc(destination, target);
   if (source !== null) bindMount(birth, { source: source.number, target: target.number }, plan);
   else newFilesystem(birth, plan, { target: target.number, destination });
+}
+
+/** What stands at /proc and is none would take every write meant for the kernel's files. */
+function requireProc({ plan: { rootfs } }: Birth, plan: MountPlan, source: fs.Fd | null): void {
+  const real = source === null ? plan.type === "proc" : m.filesystemType(source.number) === m.PROC_SUPER_MAGIC;
+  if (real) return;
+  const shown = quote(`${rootfs}/proc`);
+  throw new Failure("invalid_argument", `${shown} cannot be mounted because it is not of type proc`);
+}
+
+/** By name and by where a link has led. */
+function refuseInProc(destination: string, target: fs.Fd): void {
+  if (PROC_ALLOWED.includes(destination)) return;
+  if (!destination.startsWith("/proc/") && m.filesystemType(target.number) !== m.PROC_SUPER_MAGIC) return;
+  throw new Failure("invalid_argument", `${quote(destination)} cannot be mounted because it is inside /proc`);
 }
 
 /** A tmpfs looks like the directory that it covers, unless a mode is named. */

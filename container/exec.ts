@@ -19,7 +19,7 @@ import * as groups from "./cgroups/manager.ts";
 import { failpoint } from "./failpoints.ts";
 import { readLinked } from "./filters.ts";
 import { setUpConsole } from "./init/console.ts";
-import { execute, limitFailure, loadListening, prepare } from "./init/execute.ts";
+import { execute, FIRST_EXTRA, limitFailure, loadListening, prepare } from "./init/execute.ts";
 import { becomeMappedRoot, nameSelf } from "./init/main.ts";
 import { setOomScore } from "./init/oom.ts";
 import { withInitialAffinity } from "./init/priority.ts";
@@ -272,6 +272,8 @@ function beginExec({ options, plan, dialogue }: Help): never {
   };
   try {
     nameSelf();
+    // As for a container's first process: nothing open here is to be named by what is in the container.
+    fs.closeAllBut([dialogue, options.console ?? dialogue], FIRST_EXTRA + plan.extraDescriptors);
     stage("nsexec container setup");
     stage("child process in init()");
     failpoint("exec.child.begun");

@@ -2,7 +2,7 @@
 // Ids are unsigned 32 bit and travel as plain numbers: no bitwise operator touches them.
 
 import { door } from "./door.ts";
-import { ENOSYS, EPERM, must } from "./errno.ts";
+import { EINVAL, ENOSYS, EPERM, must } from "./errno.ts";
 import * as nr from "./numbers.ts";
 
 const PR_SET_KEEPCAPS = 8;
@@ -18,12 +18,15 @@ export function setGroups(groups: readonly number[]): void {
   must("setgroups", "", door().syscall(nr.SYS_setgroups, groups.length, words));
 }
 
+/** To the kernel's setres* calls it means "as it is", and who asks for it would stay root. */
+const NO_CHANGE = 0xffffffff;
+
 export function setGroup(gid: number): void {
-  must("setgid", `${gid}`, door().syscall(nr.SYS_setresgid, gid, gid, gid));
+  must("setgid", `${gid}`, gid === NO_CHANGE ? -EINVAL : door().syscall(nr.SYS_setresgid, gid, gid, gid));
 }
 
 export function setUser(uid: number): void {
-  must("setuid", `${uid}`, door().syscall(nr.SYS_setresuid, uid, uid, uid));
+  must("setuid", `${uid}`, uid === NO_CHANGE ? -EINVAL : door().syscall(nr.SYS_setresuid, uid, uid, uid));
 }
 
 /** Whether the permitted capabilities survive the coming change to another user than root. */

@@ -370,3 +370,16 @@ export function changeDirectory(path: string): void {
 export function closeRange(first: number, last: number): void {
   if (first <= last) must("close_range", `${first} ${last}`, door().syscall(nr.SYS_close_range, first, last, 0));
 }
+
+const LAST_DESCRIPTOR = 0xffffffff;
+
+/** Closes all from `first` on, but for the kept ones; `kept` may name one twice, or one below `first`. */
+export function closeAllBut(kept: readonly number[], first: number): void {
+  let from = first;
+  for (const number of [...kept].sort((a, b) => a - b)) {
+    if (number < from) continue;
+    closeRange(from, number - 1);
+    from = number + 1;
+  }
+  closeRange(from, LAST_DESCRIPTOR);
+}

@@ -79,6 +79,11 @@ export function openPlain(directory: number, path: string, flags: number): Fd {
   return new Fd(must("open", path, openScoped(directory, path, { flags, mode: 0, resolve })));
 }
 
+/** A path of the host in which no part is a symbolic link; a negative errno (ELOOP for a link) on failure. */
+export function tryOpenWithoutLinks(path: string, flags: number): number {
+  return openScoped(AT_FDCWD, path, { flags, mode: 0, resolve: RESOLVE_NO_SYMLINKS });
+}
+
 function openScoped(at: number, path: string, how: { flags: number; mode: number; resolve: number }): number {
   // struct open_how
   const words = BigInt64Array.of(BigInt(how.flags | O_CLOEXEC), BigInt(how.mode), BigInt(how.resolve));

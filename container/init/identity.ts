@@ -9,6 +9,7 @@ import { door } from "../../linux/door.ts";
 import { EACCES, EINVAL, EPERM, EROFS, errnoOf, errnoSentence, must } from "../../linux/errno.ts";
 import { changeDirectory, readTextIfThere, S_IFIFO, S_IFMT, statFd, workingDirectory } from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
+import { setDumpable } from "../../linux/process.ts";
 import type { CapabilityPlan, ProcessPlan } from "../plan.ts";
 
 /** (gid_t) -1: no change. */
@@ -31,6 +32,8 @@ export function becomeUser(process: ProcessPlan, warn: (message: string) => void
   if (!process.keepsGroups) setGroups(additionalGids);
   unmapped(`cannot setgid to unmapped gid ${gid} in user namespace`, () => who.setGroup(gid));
   unmapped(`cannot setuid to unmapped uid ${uid} in user namespace`, () => who.setUser(uid));
+  // Other ids bring back the system's setting (fs.suid_dumpable), and the container's processes may be looking.
+  setDumpable(false);
   if (!entered && !enterDirectory(process.spec.cwd)) throw chdirFailure(process.spec.cwd, errnoSentence(EACCES));
   // The kernel shows a directory outside of the root this way; a descriptor leaked by the runtime could lead there.
   if (!workingDirectory().startsWith("/")) {

@@ -34,7 +34,6 @@ import { closeRoot, enterRoot, openRoot } from "./root.ts";
 import { ensureTarget } from "./target.ts";
 
 const DEFAULT_UMASK = 0o022;
-const LAST_DESCRIPTOR = 0xffffffff;
 
 /** Never returns: the program, or an exit after telling the parent why. */
 export function beginContainer(birth: Birth): never {
@@ -45,6 +44,7 @@ export function beginContainer(birth: Birth): never {
     if (birth.plan.rootless.user && !birth.helped) setOomScore(birth.plan.process, "self");
     nameSelf();
     failpoint("create.child.begun");
+    closeInherited(birth);
     birth.debug("nsexec container setup");
     enterNamespaces(birth);
     failpoint("create.child.namespaces");
@@ -62,7 +62,8 @@ export function beginContainer(birth: Birth): never {
     loadListening(birth.plan.process, birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
-      closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
+      // It may wait for its start for days: what was open on the way, or came from the caller, is not kept.
+      fs.closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
       // A user without rights can only join what is not hidden from it, and exec works before start, too.
       if (birth.plan.rootless.user) setDumpable(true);
       awaitStart(birth.fifo, birth.proc());
@@ -103,17 +104,6 @@ function report(birth: Birth, what: { message: string; early: boolean; heard: bo
   }
 }
 
-/** A container may wait for its start for days: what was open on the way, or came from the caller, is not kept. */
-function closeAllBut(kept: readonly number[], first: number): void {
-  let from = first;
-  for (const number of [...kept].sort((a, b) => a - b)) {
-    if (number < from) continue;
-    fs.closeRange(from, number - 1);
-    from = number + 1;
-  }
-  fs.closeRange(from, LAST_DESCRIPTOR);
-}
-
 /** Seen by nobody else's eyes: no other process may trace it or reach its descriptors and memory through /proc. Until
  *  it is ready it ends with its maker, so that a broken-off create leaves nobody at work. */
 export function nameSelf(): void {
@@ -121,6 +111,14 @@ export function nameSelf(): void {
   setDumpable(false);
   door().title("runc init");
   setName(INIT_NAME);
+}
+
+/** What the caller left open, or the parent opened for itself, is no way for the image's own words (its program, its
+ *  working directory) to name something of the host by /proc/self/fd (CVE-2024-21626). */
+function closeInherited({ plan, dialogue, fifo, console, tasks, joins }: Birth): void {
+  const kept = [dialogue, fifo ?? dialogue, console ?? dialogue];
+  for (const { number } of [...(tasks ?? []), ...joins.values()]) kept.push(number);
+  fs.closeAllBut(kept, FIRST_EXTRA + plan.process.extraDescriptors);
 }
 
 function enterNamespaces(birth: Birth): void {

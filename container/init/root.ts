@@ -6,6 +6,7 @@ import { EINVAL, ENOENT, EPERM, errnoOf, must, SyscallFailure } from "../../linu
 import * as fs from "../../linux/fd.ts";
 import * as m from "../../linux/mount.ts";
 import * as nr from "../../linux/numbers.ts";
+import { openRootfs } from "../spec/check.ts";
 import { propagationOf } from "../spec/mounts.ts";
 import type { Birth } from "./birth.ts";
 
@@ -14,7 +15,7 @@ import type { Birth } from "./birth.ts";
 export function openRoot(birth: Birth): void {
   const { rootfs, linux } = birth.plan;
   if (!birth.plan.namespaces.has("mount")) {
-    birth.root = fs.open(rootfs, fs.O_PATH | fs.O_DIRECTORY);
+    birth.root = openRootfs(rootfs);
     return;
   }
   const wanted = linux.rootfsPropagation === "" ? null : propagationOf(linux.rootfsPropagation);
@@ -22,7 +23,7 @@ export function openRoot(birth: Birth): void {
   const flag = wanted === null ? m.MS_SLAVE | m.MS_REC : wanted.flag | (wanted.recursive ? m.MS_REC : 0);
   m.mount({ target: "/", flags: flag });
   if (wanted?.flag === m.MS_SHARED) makeParentPrivate(rootfs);
-  using place = fs.open(rootfs, fs.O_PATH | fs.O_DIRECTORY);
+  using place = openRootfs(rootfs);
   const tree = m.cloneTree(place.number, "", true);
   m.attach(tree.number, place.number);
   birth.root = tree;

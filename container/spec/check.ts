@@ -3,7 +3,9 @@
 import { Failure, messageOf } from "../../base/errors.ts";
 import { quote } from "../../base/flags/go.ts";
 import { RLIMIT_NAMES } from "../../linux/credential.ts";
-import { S_IFDIR, S_IFMT, stat } from "../../linux/fd.ts";
+import { ELOOP, must } from "../../linux/errno.ts";
+import { Fd, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT, stat } from "../../linux/fd.ts";
+import { tryOpenWithoutLinks } from "../../linux/mount.ts";
 import { NAMESPACES, type NamespaceKind } from "../../linux/namespace.ts";
 import { propagationOf } from "./mounts.ts";
 import { parseRanges } from "./ranges.ts";
@@ -81,7 +83,15 @@ export function checkRoot(spec: Spec, bundle: string): string {
   const found = stat(clean);
   if (found === null) return refuse(`invalid rootfs: stat ${clean}: no such file or directory`);
   if ((found.mode & S_IFMT) !== S_IFDIR) return refuse(`invalid rootfs: ${clean} is not a directory`);
+  openRootfs(clean).close();
   return clean;
+}
+
+/** Who may change a link on the way to the root would say what the container's root is. */
+export function openRootfs(path: string): Fd {
+  const opened = tryOpenWithoutLinks(path, O_PATH | O_DIRECTORY);
+  if (opened === -ELOOP) return refuse("invalid rootfs: not an absolute path, or a symlink");
+  return new Fd(must("open", path, opened));
 }
 
 export function planNamespaces(linux: LinuxSpec): NamespacePlan {

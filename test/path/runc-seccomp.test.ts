@@ -254,7 +254,7 @@ describe("flags", () => {
   test("that are not known are refused", () => {
     const bend = withFilter({ defaultAction: "SCMP_ACT_ALLOW", syscalls: rule, flags: ["SECCOMP_FILTER_FLAG_FOO"] });
     assert.equal(bench.run(["true"], bend).status, 1);
-    assert.match(bench.lastError(), /seccomp flag SECCOMP_FILTER_FLAG_FOO is not known to runc/);
+    assert.match(bench.lastError(), /seccomp flag "SECCOMP_FILTER_FLAG_FOO" is not known to runc/);
   });
 });
 

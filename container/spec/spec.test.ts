@@ -33,8 +33,10 @@ for (const [text, message] of [
   test(`a wrong field is named: ${text}`, () => assert.throws(() => read(text), message));
 }
 
-const mount = (type: string, ...options: string[]) =>
-  planMount({ destination: "/x", type, source: "s", options, uidMappings: [], gidMappings: [] });
+const mountSpec = (type: string, ...options: string[]) => {
+  return { destination: "/x", type, source: "s", options, uidMappings: [], gidMappings: [] };
+};
+const mount = (type: string, ...options: string[]) => planMount(mountSpec(type, ...options));
 
 test("mount options become attributes, superblock flags, propagation and data", () => {
   const plan = mount("tmpfs", "nosuid", "ro", "strictatime", "mode=755", "size=64k", "rshared");
@@ -47,6 +49,19 @@ test("a later option takes back an earlier one, and r-words speak for the tree",
   const plan = mount("none", "rbind", "ro", "rw", "rro", "rnoatime");
   assert.deepEqual([plan.bind, plan.recursive, plan.set, plan.clear], [true, true, 0, 1]);
   assert.equal(plan.treeSet, 1 | 0x10);
+});
+
+test("a long integer is exact wherever it stands", () => {
+  for (let before = 0; before < 40; before++) {
+    const padding = "x".repeat(before);
+    assert.deepEqual(parseJson(`{"a":"${padding}","b":9007199254740993}`), { a: padding, b: 9007199254740993n });
+  }
+});
+
+test("each container's absent lists are its own, and a field that objects inherit is none of config.json", () => {
+  const [one, other] = [read('{"constructor":1,"__proto__":{"hostname":"x"}}'), read("{}")];
+  one.mounts.push(mountSpec("tmpfs"));
+  assert.deepEqual([other.mounts, one.hostname], [[], ""]);
 });
 
 test("id mappings are for binds alone", () => {

@@ -34,3 +34,29 @@ test("a failure of the round itself is thrown, after what it opened was disposed
   assert.throws(() => run(() => ({ [Symbol.dispose]: () => void disposed++ })), /inside/);
   assert.equal(disposed, 1);
 });
+
+test("what fails while disposing is thrown together with the failure it came upon", () => {
+  const run = lowered("function run(open) { using a = open(0); using b = open(1); throw new Error('inside'); }");
+  const order: number[] = [];
+  const open = (at: number) => ({
+    [Symbol.dispose]() {
+      order.push(at);
+      if (at === 1) throw new Error("disposing");
+    },
+  });
+  assert.throws(
+    () => run(open),
+    (thrown: Error & { error?: Error; suppressed?: Error }) =>
+      thrown.error?.message === "disposing" && thrown.suppressed?.message === "inside",
+  );
+  assert.deepEqual(order, [1, 0]);
+});
+
+test("null needs no disposal, and what has none is refused", () => {
+  const run = lowered("function run(open) { using a = open(0); return 'done'; }");
+  assert.equal(
+    run(() => null as unknown as Disposable),
+    "done",
+  );
+  assert.throws(() => run(() => ({}) as Disposable), TypeError);
+});

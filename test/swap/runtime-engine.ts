@@ -118,7 +118,8 @@ export class RuntimeEngine implements AsyncDisposable {
     return spawnSync("nsenter", ["-t", String(this.#containerd!.pid), "-n", "-m", ...line], { timeout: 10_000 }).status;
   }
 
-  /** Shell text with $D (docker), $R (the runtime's flag), $N (a name of its own) and $T (a directory): both outputs. */
+  /** Shell text with $D (docker), $R (the runtime's flag), $N (a name of its own) and $T (a directory);
+   *  what it says. */
   tell(story: string, runtime: Runtime): string {
     this.#count += 1;
     const name = `story${this.#count}`;

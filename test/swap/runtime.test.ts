@@ -16,8 +16,8 @@ type Story = readonly [what: string, story: string, wanted: RegExp | string];
 const BEGINNINGS: readonly Story[] = [
   [
     "run gives output, errors and code",
-    "$D run --rm $R busybox sh -c 'echo out; echo err >&2; exit 7'; echo $?",
-    /out\n|err\n|7\n$/,
+    "$D run --rm $R busybox sh -c 'exec 2>&1; echo out; echo err >&2; exit 7'; echo $?",
+    "out\nerr\n7\n",
   ],
   ["run -i hands on its input", "echo given | $D run --rm -i $R busybox cat", "given\n"],
   ["run -t gives a terminal", "$D run --rm -t $R busybox tty", "/dev/pts/0\r\n"],
@@ -45,7 +45,8 @@ const BEGINNINGS: readonly Story[] = [
   ["--init", '$D run --rm $R --init busybox sh -c \'tr "\\0" " " < /proc/1/cmdline\'', /docker-init/],
   [
     "--read-only and --tmpfs",
-    "$D run --rm $R --read-only --tmpfs /t:size=1m busybox sh -c 'touch /x; touch /t/x && df -k /t | tail -1'",
+    "$D run --rm $R --read-only --tmpfs /t:size=1m " +
+      "busybox sh -c 'exec 2>&1; touch /x; touch /t/x && df -k /t | tail -1'",
     /Read-only[\s\S]*1024/,
   ],
   ["--hostname", "$D run --rm $R --hostname there busybox hostname", "there\n"],
@@ -79,11 +80,11 @@ const RIGHTS: readonly Story[] = [
   ["--ulimit", "$D run --rm $R --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn'", "100\n200\n"],
   [
     "--device",
-    "$D run --rm $R --device /dev/fuse:/dev/other:r busybox sh -c 'ls -l /dev/other | cut -c1-10; " +
+    "$D run --rm $R --device /dev/fuse:/dev/other:r busybox sh -c 'exec 2>&1; ls -l /dev/other | cut -c1-10; " +
       "echo x > /dev/other'",
     /crw.*\n.*not permitted/,
   ],
-  ["a device that nobody gave", "$D run --rm $R busybox sh -c 'mknod /n b 7 0; cat /n'", /not permitted/],
+  ["a device that nobody gave", "$D run --rm $R busybox sh -c 'exec 2>&1; mknod /n b 7 0; cat /n'", /not permitted/],
   [
     "--sysctl",
     "$D run --rm $R --sysctl net.ipv4.ip_default_ttl=77 busybox cat /proc/sys/net/ipv4/ip_default_ttl",
@@ -91,7 +92,7 @@ const RIGHTS: readonly Story[] = [
   ],
   [
     "masked and read-only paths",
-    "$D run --rm $R busybox sh -c 'ls /sys/firmware; ls -l /proc/timer_list | cut -c1-10; " +
+    "$D run --rm $R busybox sh -c 'exec 2>&1; ls /sys/firmware; ls -l /proc/timer_list | cut -c1-10; " +
       "echo 1 > /proc/sys/vm/swappiness'",
     /crw.*\n.*Read-only/,
   ],
@@ -122,7 +123,8 @@ const LIMITS: readonly Story[] = [
   [
     "stats and top",
     "$D run -d $R busybox sleep 100 >/dev/null; " +
-      "$D stats --no-stream --format '{{.Name}} {{.PIDs}}' $N; $D top $N -o pid,args | tail -n +2 | sed 's/^ *[0-9]* *//'",
+      "$D stats --no-stream --format '{{.Name}} {{.PIDs}}' $N; $D top $N -o pid,args " +
+      "| tail -n +2 | sed 's/^ *[0-9]* *//'",
     /NAME 1\nsleep 100\n/,
   ],
 ];
@@ -130,7 +132,8 @@ const LIMITS: readonly Story[] = [
 const LIFE: readonly Story[] = [
   [
     "stop, start, restart, kill",
-    `$D run -d $R busybox sh -c 'trap "exit 3" TERM; trap "echo got" USR1; echo up; while :; do sleep 0.1; done' >/dev/null
+    `W='trap "exit 3" TERM; trap "echo got" USR1; echo up; while :; do sleep 0.1; done'
+     $D run -d $R busybox sh -c "$W" >/dev/null
      sleep 0.5; $D kill -s USR1 $N; sleep 0.5; $D stop -t 5 $N; $D inspect -f '{{.State.ExitCode}}' $N
      $D start $N; sleep 0.5; $D restart -t 5 $N; sleep 0.5; $D kill $N; $D wait $N; $D logs $N`,
     "NAME\nNAME\n3\nNAME\nNAME\nNAME\n137\nup\ngot\nup\nup\n",
@@ -151,7 +154,8 @@ const LIFE: readonly Story[] = [
     "exec with all its flags",
     `$D run -d $R busybox sleep 100 >/dev/null; echo given | $D exec -i $N cat; $D exec -t $N tty
      $D exec -u 5:6 -w /tmp -e A=b $N sh -c 'id; pwd; echo $A'; $D exec $N sh -c 'exit 9'; echo $?
-     $D exec $N nope; echo $?; $D exec $N /etc/passwd; echo $?; $D exec -w /nope $N true; echo $?; $D exec -d $N touch /was
+     $D exec $N nope; echo $?; $D exec $N /etc/passwd; echo $?; $D exec -w /nope $N true; echo $?
+     $D exec -d $N touch /was
      sleep 0.5; $D exec $N ls /was`,
     /given\n\/dev\/pts\/\d\r\nuid=5 gid=6.*\n\/tmp\nb\n9\n[\s\S]*126\n[\s\S]*126\n[\s\S]*\/was\n$/,
   ],
@@ -168,26 +172,31 @@ const LIFE: readonly Story[] = [
   ],
   [
     "namespaces of another container",
-    `$D run -d $R --ipc shareable busybox sleep 100 >/dev/null; $D exec $N readlink /proc/self/ns/net /proc/self/ns/pid /proc/self/ns/ipc > $T/a
-     $D run --rm $X --network container:$N --pid container:$N --ipc container:$N busybox sh -c 'readlink /proc/self/ns/net /proc/self/ns/pid /proc/self/ns/ipc; ps | grep -c "[s]leep 100" >&2' > $T/b
+    `L='readlink /proc/self/ns/net /proc/self/ns/pid /proc/self/ns/ipc'
+     $D run -d $R --ipc shareable busybox sleep 100 >/dev/null; $D exec $N $L > $T/a
+     J="--network container:$N --pid container:$N --ipc container:$N"
+     $D run --rm $X $J busybox sh -c "$L; ps | grep -c '[s]leep 100' >&2" > $T/b
      cmp $T/a $T/b && echo same`,
     /1\nsame\n/,
   ],
   [
     "--pid host and --network host",
-    "$D run --rm $R --pid host --network host busybox sh -c 'ls /proc | grep -c ^[0-9] | sed " +
+    "$D run --rm $R --pid host --network host busybox sh -c 'ls /proc 2>/dev/null | grep -c ^[0-9] | sed " +
       "s/..*/many/; ip link | grep -c docker0'",
     "many\n1\n",
   ],
   [
     "volumes, read-only and not",
-    "mkdir $T/v; $D run --rm $R -v $T/v:/v -v $T/v:/r:ro busybox sh -c 'echo w > /v/f; cat /r/f; touch /r/x'",
+    "mkdir $T/v; $D run --rm $R -v $T/v:/v -v $T/v:/r:ro " +
+      "busybox sh -c 'exec 2>&1; echo w > /v/f; cat /r/f; touch /r/x'",
     /w\n.*Read-only/,
   ],
   [
     "a shared bind",
-    `S=$(dirname $T)/shared; A='--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined'
-     $D run --rm $R $A -v $S:/s:rshared busybox sh -c 'mount -t tmpfs t /s/x && echo seen > /s/x/f'; cat $S/x/f; umount $S/x`,
+    `S=$(dirname $T)/shared
+     A='--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined'
+     $D run --rm $R $A -v $S:/s:rshared busybox sh -c 'mount -t tmpfs t /s/x && echo seen > /s/x/f'
+     cat $S/x/f; umount $S/x`,
     "seen\n",
   ],
 ];

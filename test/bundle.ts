@@ -66,7 +66,14 @@ export class RuntimeBench implements Disposable {
     // Detached containers inherit the outputs, and a pipe would be waited for as long as they live.
     const files = args[0] === "create" || args.includes("--detach");
     const stdio = files ? (["ignore", "ignore", "ignore"] as const) : (["pipe", "pipe", "pipe"] as const);
-    return spawnSync(runtime, line, { cwd: this.path, encoding: "utf8", timeout: TIMEOUT, input, stdio: [...stdio] });
+    return spawnSync(runtime, line, {
+      cwd: this.path,
+      encoding: "utf8",
+      timeout: TIMEOUT,
+      killSignal: "SIGKILL",
+      input,
+      stdio: [...stdio],
+    });
   }
 
   /** With exactly these arguments. */

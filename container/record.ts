@@ -38,7 +38,13 @@ export function readRecord(content: string, path: string): ContainerRecord {
   if (typeof value["created"] !== "string") value["created"] = "0001-01-01T00:00:00Z";
   value["cgroup_paths"] ??= {};
   if (!arePaths(value["cgroup_paths"])) throw damaged("cgroup_paths are no directories");
-  for (const name of ["uid_mappings", "gid_mappings", "Hooks", "seccomp_flags"]) config[name] ??= null;
+  value["intel_rdt_path"] ??= "";
+  if (typeof value["intel_rdt_path"] !== "string") throw damaged("intel_rdt_path is no text");
+  for (const name of ["uid_mappings", "gid_mappings", "Hooks", "seccomp_flags", "personality", "resctrl"]) {
+    config[name] ??= null;
+  }
+  if (config["resctrl"] !== null && !areGroups(config["resctrl"]!)) throw damaged("resctrl names no groups");
+  if (config["personality"] !== null && !isPersonality(config["personality"]!)) throw damaged("personality is none");
   config["labels"] ??= [];
   config["namespaces"] ??= [];
   if (!isListOf(config["labels"], (label) => typeof label === "string")) throw damaged("labels are no texts");
@@ -59,6 +65,17 @@ function isNamespace(value: unknown): boolean {
   if (!isObject(value) || typeof value["type"] !== "string") return false;
   value["path"] ??= "";
   return typeof value["path"] === "string";
+}
+
+/** Groups below the mount of resctrl, which are removed with the container. */
+function areGroups(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { group, monitor } = value;
+  return [group, monitor].every((path) => path === null || arePaths({ path }));
+}
+
+function isPersonality(value: unknown): boolean {
+  return isObject(value) && Number.isInteger(value["domain"]);
 }
 
 function arePaths(value: unknown): boolean {

@@ -189,7 +189,8 @@ function buildRoot(birth: Birth): void {
 function runCreateContainerHooks(birth: Birth): void {
   must("fchdir", birth.plan.rootfs, door().syscall(nr.SYS_fchdir, birth.root.number));
   const { createContainer: hooks } = birth.plan.spec.hooks!;
-  runHooks({ kind: "createContainer", hooks, environment: [], state: hookState(birth, "creating") });
+  const environment = birth.plan.process.spec.env;
+  runHooks({ kind: "createContainer", hooks, environment, state: hookState(birth, "creating") });
 }
 
 function makeWorkingDirectory(birth: Birth): void {

@@ -131,11 +131,8 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
   try {
     helper = withInitialAffinity(plan.spec.execCPUAffinity, () => cloneInto(birthplace));
   } catch (thrown) {
-    // A v2 cgroup that hands controllers to children takes no processes itself (an init system runs in the container):
-    // then beside the container's first process, wherever that has moved.
-    if (errnoOf(thrown) !== EBUSY || options.subgroups !== null) throw thrown;
     birthplace?.close();
-    birthplace = fs.open(placeOfInit(container.record), fs.O_RDONLY | fs.O_DIRECTORY);
+    birthplace = otherPlace(options, thrown);
     helper = cloneInto(birthplace);
   }
   if (helper.pid === 0) {
@@ -158,6 +155,17 @@ function deliverInto(options: ExecOptions, plan: ProcessPlan): Born {
     "failed_precondition",
     said?.kind === "failed" ? said.message : "the joining process died unexpectedly",
   );
+}
+
+/** Where to be born when the kernel refuses the container's own cgroup (v2). */
+function otherPlace({ container: { record }, subgroups }: ExecOptions, thrown: unknown): fs.Fd | null {
+  const errno = errnoOf(thrown);
+  // One that hands controllers on takes no processes itself (an init system runs in the container): then beside
+  // the container's first process, wherever that has moved.
+  if (errno === EBUSY && subgroups === null) return fs.open(placeOfInit(record), fs.O_RDONLY | fs.O_DIRECTORY);
+  // Without rights over the cgroup that this process and the container have in common: where we are, as the original.
+  if ((errno === EACCES || errno === EPERM) && record.config.rootless_cgroups === true) return null;
+  throw thrown;
 }
 
 function joining<Result>(work: () => Result): Result {

@@ -2,16 +2,15 @@
 // itself or through the programs that may do it for a user without rights (newuidmap, newgidmap); read of a joined one.
 
 import { Failure, messageOf } from "../base/errors.ts";
-import { closeOnExecFrom } from "../linux/credential.ts";
 import { door } from "../linux/door.ts";
 import { EACCES, ENOENT, EPERM, errnoOf, errnoSentence } from "../linux/errno.ts";
 import * as fs from "../linux/fd.ts";
 import { NAMESPACES, setNamespace } from "../linux/namespace.ts";
-import { effectiveGroup, execve, exit, forkTo, pause, waitChild } from "../linux/process.ts";
-import { kill, resetSignals, SIGKILL } from "../linux/signal.ts";
+import { outputOf } from "../linux/output.ts";
+import { effectiveGroup, exit, forkTo, pause, waitChild } from "../linux/process.ts";
+import { kill, SIGKILL } from "../linux/signal.ts";
 import type { MappingSpec } from "./spec/schema.ts";
 
-const EXIT_NOT_EXECUTED = 127;
 /** Bytes of a mapping program's output that an error repeats. */
 const OUTPUT_LIMIT = 4 << 10;
 
@@ -88,20 +87,8 @@ function isProgram(path: string): boolean {
 
 /** Null when it did its work; else its own words. It gets an empty environment and no descriptor of ours. */
 function runHelper(program: string, args: readonly string[]): string | null {
-  const output = fs.pipe();
-  const pid = forkTo(() => {
-    fs.duplicateTo(output.write.number, 1);
-    fs.duplicateTo(output.write.number, 2);
-    closeOnExecFrom(3);
-    resetSignals();
-    const errno = execve(program, [program, ...args], []);
-    fs.writeAll(2, door().encode(`exec ${program}: ${errnoSentence(errno)}`));
-    exit(EXIT_NOT_EXECUTED);
-  });
-  output.write.close();
-  using reader = output.read;
-  const said = door().decode(fs.readAll(reader.number, OUTPUT_LIMIT)).trim();
-  const ended = waitChild(pid);
+  const { text, ended } = outputOf({ program, args: [program, ...args], env: [], limit: OUTPUT_LIMIT });
+  const said = text.trim();
   if (ended !== null && ended.code === 0) return null;
   return said === "" ? `${program}: exit status ${ended?.code ?? "unknown"}` : said;
 }

@@ -50,7 +50,7 @@ pub unsafe extern "C" fn compile(
     match result {
         Ok(mut program) => {
             if unknown >= 0 {
-                program.splice(0..0, stub(unknown as u32, &architectures, &names));
+                program.splice(0..0, refuse_unknown(unknown as u32, &architectures, &names));
             }
             js::JS_NewUint8ArrayCopy(context, program.as_ptr(), program.len() as _)
         }
@@ -149,7 +149,7 @@ unsafe fn export(filter: lib::scmp_filter_ctx) -> Result<Vec<u8>, i32> {
 
 /// Ten instructions before the program: a number above the highest that the rules name on the caller's architecture
 /// gets `action`. An architecture that the filter does not list is left to the filter.
-unsafe fn stub(action: u32, archs: &[CString], names: &[CString]) -> Vec<u8> {
+unsafe fn refuse_unknown(action: u32, archs: &[CString], names: &[CString]) -> Vec<u8> {
     let listed = |name: &CStr| archs.iter().any(|arch| arch.as_c_str() == name);
     let highest = |token: u32, known: bool| {
         let numbers = names.iter().map(|name| lib::seccomp_syscall_resolve_name_arch(token, name.as_ptr()));

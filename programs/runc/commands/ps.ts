@@ -3,11 +3,9 @@
 import { Failure } from "../../../base/errors.ts";
 import { allProcesses, mainPath } from "../../../container/cgroups/manager.ts";
 import { loadContainer } from "../../../container/state.ts";
-import { closeOnExecFrom } from "../../../linux/credential.ts";
 import { door } from "../../../linux/door.ts";
 import * as fs from "../../../linux/fd.ts";
-import { execve, exit, forkTo, waitChild } from "../../../linux/process.ts";
-import { resetSignals } from "../../../linux/signal.ts";
+import { outputOf } from "../../../linux/output.ts";
 import { type Command, print } from "../command.ts";
 
 export const ps: Command = {
@@ -40,19 +38,7 @@ function runPs(options: readonly string[], path: string): string {
     .map((directory) => `${directory}/ps`)
     .find((candidate) => fs.stat(candidate) !== null);
   if (program === undefined) throw new Failure("not_found", 'exec: "ps": executable file not found in $PATH');
-  const output = fs.pipe();
-  const pid = forkTo(() => {
-    fs.duplicateTo(output.write.number, 1);
-    fs.duplicateTo(output.write.number, 2);
-    closeOnExecFrom(3);
-    resetSignals();
-    execve(program, ["ps", ...options], door().env);
-    exit(127);
-  });
-  output.write.close();
-  using reader = output.read;
-  const text = door().decode(fs.readAll(reader.number));
-  const ended = waitChild(pid);
+  const { text, ended } = outputOf({ program, args: ["ps", ...options], env: door().env, limit: fs.FILE_LIMIT });
   if (ended !== null && ended.code !== 0) throw new Failure("unknown", `exit status ${ended.code}: ${text}`);
   return text;
 }

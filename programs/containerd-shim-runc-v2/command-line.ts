@@ -1,4 +1,4 @@
-// The shim's command line: Go's flag dialect, then an action (start, delete) or none.
+// The shim's command line: Go's flag dialect, then an action (start, adopt, delete) or none.
 
 import type { Flag } from "../../base/flags/flagset.ts";
 import { FlagSet } from "../../base/flags/flagset.ts";

@@ -4,38 +4,35 @@
 //     a process ends ▶ its output is drained ▶ /tasks/exit (the first process's after those of all others)
 //     delete ▶ /tasks/delete
 
-import type { Mount } from "../../api/containerd/gen/types.ts";
 import { Failure, messageOf } from "../../base/errors.ts";
-import { parseJson } from "../../base/json.ts";
-import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
+import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
+import { openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
+import { processId } from "../../linux/process.ts";
 import { kill } from "../../linux/signal.ts";
-import { Cancel } from "../../wire/call.ts";
-import { Runc, type RuncSettings } from "./call/runc.ts";
+import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
 import { CriuWork } from "./criu-work.ts";
-import { CONFIG_LIMIT, DRAIN_TIMEOUT, KILL_ALL_TIMEOUT } from "./limits.ts";
+import { killAll, sharesPids } from "./kill-all.ts";
+import { EXIT_UNKNOWN, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
-import { Process, type StdioNames } from "./process.ts";
+import { watchProcess } from "./pidwatch.ts";
+import { endOf, Process, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
+import {
+  execPlace,
+  keepExec,
+  keepTask,
+  makeExecPlace,
+  type ProcessRecord,
+  removeExecPlace,
+  type TaskRecord,
+} from "./record.ts";
 import { mountRootfs, unmountAll } from "./rootfs.ts";
 import { announce } from "./serve/announce.ts";
+import type { ContainerSettings } from "./settings.ts";
 import type { Shim } from "./shim.ts";
 import { type IoRequest, ProcessIo } from "./stdio/io.ts";
-
-export interface ContainerSettings {
-  id: string;
-  runc: RuncSettings;
-  rootfs: Mount[];
-  /** The images to restore at the start; "" for a new container. */
-  checkpoint: string;
-  /** Where criu works; "" is a place in the bundle that goes away. */
-  criuWork: string;
-  /** The runtime's extra arguments of `create`: --no-pivot, --no-new-keyring. */
-  createFlags: readonly string[];
-  ioUid: number;
-  ioGid: number;
-}
 
 export class Container {
   readonly id: string;
@@ -49,6 +46,7 @@ export class Container {
   #execsGone: (() => void)[] = [];
   #group: Group | null = null;
   #oom: OomWatch | null = null;
+  #pidfd: Fd | null = null;
 
   constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
     this.id = settings.id;
@@ -96,8 +94,8 @@ export class Container {
         ...[...createFlags, "--pid-file", pidFile, ...console, this.id],
       ];
       await this.#launch(this.init, { what: "OCI runtime create failed", args, pidFile });
+      this.#made();
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
-      this.#group = groupOfProcess(this.init.pid);
     } catch (thrown) {
       unmountAll(this.rootfs);
       throw thrown;
@@ -136,7 +134,7 @@ export class Container {
   async kill(execId: string, signal: number, all: boolean): Promise<void> {
     const process = this.process(execId);
     if (process.ended !== null) throw new Failure("not_found", "process already finished");
-    if (process === this.init) return this.#lock.run(() => this.#killAll(signal, all));
+    if (process === this.init) return this.#lock.run(() => killAll(this.#runc, this.id, { signal, all }));
     if (process.pid === 0) throw new Failure("failed_precondition", "process not created");
     if (!kill(process.pid, signal)) throw new Failure("not_found", "process already finished");
   }
@@ -148,8 +146,9 @@ export class Container {
     if (process === this.init) {
       await this.#lock.run(() => this.#deleteInit());
       // One that never ran is ended by the runtime just now: its exit comes before the deletion is told.
-      if (process.pid !== 0) await this.#endOf(process);
+      if (process.pid !== 0) await endOf(this.#shim.runtime.loop, process);
       this.#oom?.close();
+      this.#pidfd?.close();
     } else if (process.starting) throw new Failure("failed_precondition", "the process is being started");
     await process.io?.finished();
     process.io?.close();
@@ -157,6 +156,7 @@ export class Container {
       this.execs.delete(execId);
       this.#specs.delete(execId);
       unlinkIfThere(`${this.bundle}/${execId}.pid`);
+      removeExecPlace(this.bundle, execId);
     }
     return { pid: process.pid, ended: process.ended ?? { code: 0, at: 0n } };
   }
@@ -202,7 +202,68 @@ export class Container {
       ...["--detach", "--no-subreaper", ...flags, "--pid-file", pidFile, ...console, this.id],
     ];
     await this.#launch(this.init, { what: "OCI runtime restore failed", args, pidFile });
+    this.#made();
+  }
+
+  /** Its first process is there. A daemon may hold on to the pidfd, too, so that the end is known whoever is killed. */
+  #made(): void {
     this.#group = groupOfProcess(this.init.pid);
+    this.#pidfd = openPidfdIfThere(this.init.pid);
+    this.#keep(this.init);
+  }
+
+  #keep(process: Process): void {
+    const { pid, startTime, stdio, ended } = process;
+    const record = { pid, startTime, stdio, ended };
+    const { runc, ioUid, ioGid, criuWork } = this.#settings;
+    const { bundle, ...runtime } = runc;
+    const { log, namespace } = this.#shim;
+    if (process !== this.init) {
+      keepExec(log, { bundle, execId: process.execId }, record);
+      return;
+    }
+    const holder = { shim: processId(), pidfd: this.#pidfd?.number ?? -1 };
+    const facts = { id: this.id, namespace, runtime, ioUid, ioGid, criuWork, group: this.group(), holder };
+    keepTask(log, bundle, { ...record, ...facts });
+  }
+
+  /** Takes over from a shim that was killed: `known` is the end of the first process, if its pidfd came along. */
+  async adopt(record: TaskRecord, execs: ReadonlyMap<string, ProcessRecord>, known: Ended | null): Promise<void> {
+    this.#group = record.group;
+    const alive = this.#adoptProcess(this.init, record, known);
+    if (alive) {
+      this.#group = groupOfProcess(record.pid);
+      this.#pidfd = openPidfdIfThere(record.pid);
+      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
+      this.init.status = status === "created" || status === "paused" ? status : "running";
+      if (status !== "created") this.#watchMemory();
+    }
+    this.#keep(this.init);
+    for (const [execId, exec] of execs) {
+      const process = new Process(execId, exec.stdio);
+      this.execs.set(execId, process);
+      process.status = "running";
+      this.#adoptProcess(process, exec, null);
+    }
+  }
+
+  /** Whether it lives. */
+  #adoptProcess(process: Process, record: ProcessRecord, known: Ended | null): boolean {
+    const { loop } = this.#shim.runtime;
+    const { pid, startTime: started } = record;
+    process.pid = pid;
+    process.startTime = started;
+    if (!record.stdio.terminal) process.opened(ProcessIo.reopen(this.#shim.ioParts, this.#ioRequest(process)));
+    const pidfd = record.ended === null ? openPidfdIfThere(pid) : null;
+    if (pidfd !== null && startTime(pid) === started) {
+      watchProcess(loop, { pid, startTime: started, pidfd }, (ended) => void this.#exited(process, ended));
+      return true;
+    }
+    pidfd?.close();
+    const unknown = { code: EXIT_UNKNOWN, at: this.#shim.runtime.clock.nowNanoseconds() };
+    process.status = "running";
+    void this.#exited(process, record.ended ?? known ?? unknown);
+    return false;
   }
 
   async #startExec(process: Process): Promise<number> {
@@ -216,7 +277,9 @@ export class Container {
         ...["exec", "--process", spec],
         ...[...console, "--detach", "--pid-file", pidFile, this.id],
       ];
+      makeExecPlace(this.bundle, process.execId);
       await this.#launch(process, { what: "OCI runtime exec failed", args, pidFile });
+      this.#keep(process);
       process.status = "running";
       announce.execStarted(this.#shim.events, this, process);
     } catch (thrown) {
@@ -244,6 +307,7 @@ export class Container {
       await this.#runc.start(how.what, how.args(console), io.streams);
       await io.started();
       process.pid = Number(readText(how.pidFile, 64).trim());
+      process.startTime = startTime(process.pid) ?? "";
     } catch (thrown) {
       process.io = null;
       io.close();
@@ -261,6 +325,7 @@ export class Container {
       uid: ioUid,
       gid: ioGid,
       ownsLog: process === this.init,
+      place: process === this.init ? `${this.bundle}/` : execPlace(this.bundle, process.execId),
     };
   }
 
@@ -288,6 +353,7 @@ export class Container {
       this.#shim.log.say("error", `${this.id}: the end of ${process.pid}: ${messageOf(thrown)}`);
     }
     process.setEnded(ended);
+    this.#keep(process);
     announce.exit(this.#shim.events, this, process);
     this.#execEnded();
   }
@@ -295,7 +361,7 @@ export class Container {
   /** In a shared pid namespace the kernel does not end the rest with the first process: then they are killed here. */
   async #othersGone(): Promise<void> {
     const alive = () => [...this.execs.values()].some((exec) => exec.alive);
-    if (this.#sharesPids()) await this.#killAll(9, true).catch(() => {});
+    if (sharesPids(this.bundle)) await killAll(this.#runc, this.id, { signal: 9, all: true }).catch(() => {});
     if (!alive()) return;
     await new Promise<void>((resolve) => {
       const timeout = this.#shim.runtime.loop.timer(KILL_ALL_TIMEOUT, resolve);
@@ -310,42 +376,6 @@ export class Container {
 
   #execEnded(): void {
     for (const look of this.#execsGone.splice(0)) look();
-  }
-
-  #sharesPids(): boolean {
-    try {
-      const spec = parseJson(readText(`${this.bundle}/config.json`, CONFIG_LIMIT)) as {
-        linux?: { namespaces?: { type: string; path?: string }[] };
-      };
-      const own = spec.linux?.namespaces?.some((one) => one.type === "pid" && (one.path ?? "") === "");
-      return own !== true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #killAll(signal: number, all: boolean): Promise<void> {
-    try {
-      await this.#runc.run("", ["kill", ...(all ? ["--all"] : []), this.id, String(signal)]);
-    } catch (thrown) {
-      const reason = messageOf(thrown).replace(/^: /, "");
-      const finished = ["os: process already finished", "container not running", "no such process"];
-      if (finished.some((words) => reason.toLowerCase().includes(words))) {
-        throw new Failure("not_found", "process already finished", { cause: thrown });
-      }
-      if (reason.includes("does not exist")) throw new Failure("not_found", "no such container", { cause: thrown });
-      throw new Failure("unknown", `unknown error after kill: ${reason}`, { cause: thrown });
-    }
-  }
-
-  #endOf(process: Process): Promise<void> {
-    return new Promise((resolve) => {
-      const timeout = this.#shim.runtime.loop.timer(DRAIN_TIMEOUT, resolve);
-      void process.wait(new Cancel()).then(() => {
-        timeout[Symbol.dispose]();
-        resolve();
-      });
-    });
   }
 
   async #deleteInit(): Promise<void> {

@@ -10,6 +10,7 @@ import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
 import { Runc } from "./call/runc.ts";
 import type { CommandLine } from "./command-line.ts";
+import { ADDRESS_LIMIT } from "./limits.ts";
 import { readOptions, rootOf, runtimeOf } from "./options.ts";
 import { Reaper } from "./reaper.ts";
 import { unmountAll } from "./rootfs.ts";
@@ -17,7 +18,6 @@ import { timestamp } from "./time.ts";
 
 /** 128 + SIGKILL */
 const EXIT_KILLED = 137;
-const ADDRESS_LIMIT = 4096;
 
 export function deleteTask(given: Door, command: CommandLine): undefined {
   start(given, async (runtime) => {

@@ -15,6 +15,8 @@ const VERSION = "0.1.0";
 const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 /** The shim writes json-file logs and serves attach sockets itself when a task's stdio URIs ask for it. */
 const OWN_LOG = ["io.gantry.stdio", "json-file"] as const;
+/** It has the action `adopt`. */
+const ADOPTS = ["io.gantry.adopt", "1"] as const;
 
 export function versionText(name: string): string {
   return `${name}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
@@ -29,7 +31,7 @@ export function printInfo(): number {
     version: { version: VERSION, revision: "gantry" },
     options,
     features: features === null ? null : { typeUrl: FEATURES, value: encodeUtf8(features) },
-    annotations: { [OWN_LOG[0]]: OWN_LOG[1] },
+    annotations: Object.fromEntries([OWN_LOG, ADOPTS]),
   });
   fd.writeAll(1, info);
   return 0;

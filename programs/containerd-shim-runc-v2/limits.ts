@@ -46,8 +46,19 @@ export const ATTACH_QUEUE_LIMIT = 1 << 20;
 export const ATTACH_STALL_TIMEOUT = 2_000;
 /** Milliseconds that a client which is to go (cut, or at the end of the output) has to read what is left for it. */
 export const ATTACH_LINGER = 10_000;
+/** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
+export const ATTACH_RETURN_TIMEOUT = 2_000;
 /** Bytes of one line of the shim's own log. */
 export const LOG_LINE_LIMIT = 4 << 10;
+/** Attempts, and milliseconds between them, to learn the status of an ended process that is not the shim's child. */
+export const STATUS_ATTEMPTS = 3;
+export const STATUS_INTERVAL = 5;
+/** The exit status of a process whose end nobody can tell. */
+export const EXIT_UNKNOWN = 255;
+/** Bytes of a file that holds a socket's address. */
+export const ADDRESS_LIMIT = 4096;
+/** Bytes of a record of a task or of a process. */
+export const RECORD_LIMIT = 64 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */

@@ -32,6 +32,7 @@ export interface ClientOwner {
   ended: () => boolean;
   /** Room was made in a full queue. */
   progress: () => void;
+  subscribed: () => void;
   gone: () => void;
 }
 
@@ -62,6 +63,10 @@ export class AttachClient {
 
   wants(stream: StreamName): boolean {
     return this.#state === "open" && !this.#deaf && (this.#mask & (stream === "stdout" ? 1 : 2)) !== 0;
+  }
+
+  get subscribed(): boolean {
+    return this.#mask !== 0;
   }
 
   get full(): boolean {
@@ -216,6 +221,7 @@ export class AttachClient {
     if (type === FRAME_SUBSCRIBE && payload.length === 1 && this.#mask === 0) {
       this.#mask = payload[0]! & 3;
       this.send(attachFrame(FRAME_SUBSCRIBED, new Uint8Array(0)));
+      this.#owner.subscribed();
       if (ended()) this.finish();
     } else if (type === FRAME_STDIN && stdin !== null) {
       if (stdin.write(payload)) return;

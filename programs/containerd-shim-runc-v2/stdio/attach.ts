@@ -26,6 +26,8 @@ export interface AttachSettings {
   stdin: StdinWriter | null;
   /** Called when a full client made room or went. */
   progress: () => void;
+  /** Told how many clients watch the output, whenever that changes. */
+  watched: (clients: number) => void;
   /** Where the server stands while it is closed and has clients that still read. */
   lingering: Set<unknown>;
   warn: (sentence: string) => void;
@@ -98,13 +100,19 @@ export class AttachServer {
       warn,
       ended: () => !this.#open.stdout && !this.#open.stderr,
       progress,
+      subscribed: () => this.#watched(),
       gone: () => {
         this.#clients.delete(client);
+        this.#watched();
         if (this.#clients.size === 0) this.#settings.lingering.delete(this);
         progress();
       },
     });
     this.#clients.add(client);
+  }
+
+  #watched(): void {
+    this.#settings.watched([...this.#clients].filter((client) => client.subscribed).length);
   }
 }
 

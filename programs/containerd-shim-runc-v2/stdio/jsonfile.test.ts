@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Door, installDoor } from "../../../linux/door.ts";
+import { MemoryLine } from "./held.ts";
 import { JsonFile } from "./jsonfile.ts";
 import type { LogFile } from "./logfile.ts";
 
@@ -27,7 +28,7 @@ function write(chunks: readonly Uint8Array[]): { log: string; stream: string }[]
       text += part;
     },
   };
-  const json = new JsonFile(file as LogFile);
+  const json = new JsonFile(file as LogFile, { stdout: new MemoryLine(), stderr: new MemoryLine() });
   for (const chunk of chunks) json.write("stdout", chunk);
   json.end("stdout");
   return text

@@ -9,6 +9,7 @@ import { encodeUtf8 } from "../../../base/bytes.ts";
 import { formatTime, wallNanoseconds } from "../../../linux/clock.ts";
 import { door } from "../../../linux/door.ts";
 import { LOG_PART } from "../limits.ts";
+import type { HeldLine } from "./held.ts";
 import type { LogFile } from "./logfile.ts";
 
 export type StreamName = "stdout" | "stderr";
@@ -22,29 +23,36 @@ const LETTER_N = 0x6e;
 
 export class JsonFile {
   readonly #file: LogFile;
-  readonly #held: Record<StreamName, Uint8Array | null> = { stdout: null, stderr: null };
-  readonly #count: Record<StreamName, number> = { stdout: 0, stderr: 0 };
+  readonly #held: Record<StreamName, HeldLine>;
   #buffer: Uint8Array = new Uint8Array(0);
   #prefix: Uint8Array = new Uint8Array(0);
   /** What follows the text of every line of the chunk at hand. */
   #suffix: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #lines = 0;
+  /** Objects that an earlier shim made of the chunk that comes first now: they are made again and left out. */
+  #leaveOut = 0;
 
-  /** Borrows the file. */
-  constructor(file: LogFile) {
+  /** Borrows the file. `held`: where unfinished lines are kept. */
+  constructor(file: LogFile, held: Record<StreamName, HeldLine>) {
     this.#file = file;
+    this.#held = held;
+  }
+
+  leaveOut(objects: number): void {
+    this.#leaveOut = objects;
   }
 
   write(stream: StreamName, chunk: Uint8Array): void {
     this.#begin(stream);
+    const held = this.#held[stream];
     for (let at = 0; at < chunk.length; ) {
       const newline = chunk.indexOf(NEWLINE, at);
       const end = newline < 0 ? chunk.length : newline;
-      const parts = this.#count[stream] + end - at >= LOG_PART;
+      const parts = held.count + end - at >= LOG_PART;
       if (parts) at = this.#parts(stream, chunk, { at, end });
-      if (newline < 0) this.#hold(stream, chunk.subarray(at, end));
-      else if (this.#count[stream] === 0) this.#emit(chunk, at, newline, true);
+      if (newline < 0) held.append(chunk.subarray(at, end));
+      else if (held.count === 0) this.#emit(chunk, at, newline, true);
       else this.#finish(stream, chunk.subarray(at, newline));
       at = end + 1;
     }
@@ -53,11 +61,11 @@ export class JsonFile {
 
   /** A last line without its newline. */
   end(stream: StreamName): void {
-    const count = this.#count[stream];
-    if (count === 0) return;
-    this.#count[stream] = 0;
+    const held = this.#held[stream];
+    if (held.count === 0) return;
     this.#begin(stream);
-    this.#emit(this.#held[stream]!, 0, count, false);
+    this.#emit(held.bytes(), 0, held.count, false);
+    held.clear();
     this.#flush();
   }
 
@@ -71,18 +79,17 @@ export class JsonFile {
 
   /** Emits parts while the line so far fills one; gives where in the chunk it stopped. */
   #parts(stream: StreamName, chunk: Uint8Array, line: { at: number; end: number }): number {
+    const held = this.#held[stream];
     let at = line.at;
-    while (this.#count[stream] + line.end - at >= LOG_PART) {
-      const count = this.#count[stream];
-      if (count > 0) {
-        const taken = LOG_PART - count;
-        this.#hold(stream, chunk.subarray(at, at + taken));
+    while (held.count + line.end - at >= LOG_PART) {
+      if (held.count > 0) {
+        const taken = LOG_PART - held.count;
+        held.append(chunk.subarray(at, at + taken));
         at += taken;
-        const whole = this.#held[stream]!;
+        const whole = held.bytes();
         const cut = boundary(whole, LOG_PART);
         this.#emit(whole, 0, cut, false);
-        whole.copyWithin(0, cut, LOG_PART);
-        this.#count[stream] = LOG_PART - cut;
+        held.keepFrom(cut);
       } else {
         const cut = boundary(chunk.subarray(at, at + LOG_PART), LOG_PART);
         this.#emit(chunk, at, at + cut, false);
@@ -93,17 +100,10 @@ export class JsonFile {
   }
 
   #finish(stream: StreamName, rest: Uint8Array): void {
-    this.#hold(stream, rest);
-    const count = this.#count[stream];
-    this.#count[stream] = 0;
-    this.#emit(this.#held[stream]!, 0, count, true);
-  }
-
-  #hold(stream: StreamName, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#held[stream] ??= new Uint8Array(LOG_PART);
-    this.#held[stream].set(bytes, this.#count[stream]);
-    this.#count[stream] += bytes.length;
+    const held = this.#held[stream];
+    held.append(rest);
+    this.#emit(held.bytes(), 0, held.count, true);
+    held.clear();
   }
 
   /** One object of from[start..end). The hottest lines of the shim: four parameters rather than an object for each. */
@@ -125,7 +125,11 @@ export class JsonFile {
 
   #flush(): void {
     if (this.#filled === 0) return;
-    this.#file.append(this.#buffer.subarray(0, this.#filled), this.#lines);
+    let start = 0;
+    for (; this.#leaveOut > 0 && this.#lines > 0; this.#leaveOut--, this.#lines--) {
+      start = this.#buffer.indexOf(NEWLINE, start) + 1;
+    }
+    if (this.#lines > 0) this.#file.append(this.#buffer.subarray(start, this.#filled), this.#lines);
     this.#filled = 0;
     this.#lines = 0;
   }

@@ -6,6 +6,7 @@ import { door } from "../../../linux/door.ts";
 import { must } from "../../../linux/errno.ts";
 import * as fd from "../../../linux/fd.ts";
 import { SYS_ftruncate, SYS_pread64 } from "../../../linux/numbers.ts";
+import type { Journal, LogPlace, Recovery } from "./journal.ts";
 
 export interface LogFileSettings {
   path: string;
@@ -14,22 +15,52 @@ export interface LogFileSettings {
   maxFiles: number;
   /** Told of trouble, in whole sentences. */
   warn: (sentence: string) => void;
+  /** Told where the log stands, for a later shim. */
+  journal: Journal;
 }
 
 const NEWLINE = 10;
-const TAIL = 64 << 10;
+/** More than the longest object. */
+const TAIL = 128 << 10;
 
 export class LogFile {
   readonly #settings: LogFileSettings;
   #fd: fd.Fd;
   #size: number;
   #lost = 0;
+  /** After a killed shim: so many objects of the chunk that it had at hand are in the log. */
+  readonly leaveOut: number;
 
   /** Opens or creates the file, mode 0640 as Docker has it. A tail that a crash tore is cut. */
   constructor(settings: LogFileSettings) {
     this.#settings = settings;
     this.#fd = openLog(settings.path, 0);
     this.#size = wholeLines(this.#fd.number);
+    settings.journal.sizeOf = () => this.#size;
+    const left = settings.journal.recover();
+    if (left === null) settings.journal.opened(this.#place());
+    this.leaveOut = left === null ? 0 : this.#recover(left);
+  }
+
+  #recover(left: Recovery): number {
+    const { path, journal } = this.#settings;
+    let objects = left.before;
+    if (left.place.inode === this.#place().inode) {
+      // Everything in a file that was being emptied was there before.
+      if (left.emptying) this.#cut(0);
+      else objects += newlines(this.#fd.number, left.place.size);
+    } else {
+      // Killed between renaming the old file and opening this one, or just after it.
+      using elder = fd.openIfThere(`${path}.1`, fd.O_RDONLY);
+      if (elder !== null && fd.statFd(elder.number).inode === left.place.inode) {
+        objects += newlines(elder.number, left.place.size);
+      }
+    }
+    return journal.recovered(this.#place(), objects);
+  }
+
+  #place(): LogPlace {
+    return { inode: fd.statFd(this.#fd.number).inode, size: this.#size };
   }
 
   /** Whether the file would be due for rotation with so many more bytes. */
@@ -43,6 +74,7 @@ export class LogFile {
     try {
       while (written < bytes.length) written += fd.write(this.#fd.number, bytes.subarray(written)) ?? 0;
       this.#size += bytes.length;
+      this.#settings.journal.appended(lines);
       if (this.#lost > 0) this.#settings.warn(`writing works again, ${this.#lost} lines were lost`);
       this.#lost = 0;
     } catch (thrown) {
@@ -52,6 +84,8 @@ export class LogFile {
       const missing = lines - count(bytes.subarray(0, whole));
       if (this.#lost === 0) this.#settings.warn(`${this.#settings.path}: ${messageOf(thrown)}: lines are being lost`);
       this.#lost += missing;
+      this.#settings.journal.appended(lines);
+      this.#settings.journal.moved(this.#place());
     }
   }
 
@@ -66,14 +100,16 @@ export class LogFile {
 
   /** path.3 ─▶ path.4, … path ─▶ path.1; with one file only it is emptied. */
   #rotate(): void {
-    const { path, maxFiles, warn } = this.#settings;
+    const { path, maxFiles, warn, journal } = this.#settings;
     try {
       for (let number = maxFiles - 1; number > 1; number--) renameIfThere(`${path}.${number - 1}`, `${path}.${number}`);
       if (maxFiles > 1) renameIfThere(path, `${path}.1`);
+      else journal.moved(this.#place(), true);
       const next = openLog(path, fd.O_TRUNC);
       this.#fd.close();
       this.#fd = next;
       this.#size = 0;
+      journal.moved(this.#place());
     } catch (thrown) {
       warn(`${path} could not be rotated: ${messageOf(thrown)}`);
     }
@@ -98,6 +134,18 @@ function wholeLines(file: number): number {
   const end = start + tail.lastIndexOf(NEWLINE, got - 1) + 1;
   if (end < size && end > start) must("ftruncate", `fd ${file}`, door().syscall(SYS_ftruncate, file, end));
   return end < size && end > start ? end : size;
+}
+
+/** Newlines of a file from an offset on: of what one chunk can have become. */
+function newlines(file: number, from: number): number {
+  const part = new Uint8Array(TAIL);
+  let lines = 0;
+  for (let at = from; ; ) {
+    const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, part, part.length, at));
+    if (got === 0) return lines;
+    lines += count(part.subarray(0, got));
+    at += got;
+  }
 }
 
 function count(bytes: Uint8Array): number {

@@ -23,22 +23,46 @@ export interface Sink {
   resume: () => void;
 }
 
+/** Reads chunks for a pump, into memory that is its own. */
+export interface ChunkReader {
+  /** Null when nothing is there now, empty at the end. Throws what the read throws. */
+  read(source: number): Uint8Array | null;
+  /** The chunk is dealt with. */
+  done(): void;
+  /** A chunk that an earlier shim had read and not finished, or null. */
+  pending(): Uint8Array | null;
+}
+
 let shared: Uint8Array | null = null;
+
+/** One chunk for all streams, because it is dealt with before the next is read. */
+export const plainReader: ChunkReader = {
+  read(source) {
+    shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
+    const got = read(source, shared.subarray(CHUNK_ROOM));
+    return got === null ? null : shared.subarray(CHUNK_ROOM, CHUNK_ROOM + got);
+  },
+  done() {},
+  pending: () => null,
+};
 
 export class Pump {
   readonly #loop: Loop;
   readonly #source: Fd;
   readonly #sink: Sink;
+  readonly #reader: ChunkReader;
   #ended: (() => void)[] = [];
   #state: "held" | "reading" | "stopped" | "ended" = "held";
   #resumed: (() => void) | null = null;
 
   /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. */
-  constructor(loop: Loop, source: Fd, sink: Sink) {
+  constructor(loop: Loop, ends: { source: Fd; sink: Sink }, reader: ChunkReader = plainReader) {
+    const { source, sink } = ends;
+    this.#reader = reader;
     this.#loop = loop;
     this.#source = source;
     this.#sink = sink;
-    sink.resume = () => this.#resume();
+    sink.resume = () => this.#goOn();
   }
 
   /** Reads from now on. */
@@ -46,6 +70,15 @@ export class Pump {
     if (this.#state !== "held") return;
     this.#state = "reading";
     this.#watch();
+  }
+
+  /** As `begin`, for a stream that an earlier shim read: first what that one had at hand, then a look at what is there,
+   *  because a FIFO that nobody has open any more would never tell its end. */
+  resume(): void {
+    this.begin();
+    const pending = this.#reader.pending();
+    if (pending !== null) this.#take(pending);
+    if (this.#state === "reading") this.#step();
   }
 
   /** Resolves at the end of the source. */
@@ -86,23 +119,28 @@ export class Pump {
 
   /** One chunk; null when nothing is there now. */
   #step(): number | null {
-    shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
-    let got: number | null = 0;
+    let chunk: Uint8Array | null;
     try {
-      got = read(this.#source.number, shared.subarray(CHUNK_ROOM));
+      chunk = this.#reader.read(this.#source.number);
     } catch {
       // EIO: the last process left the terminal. Any other failure of a pipe cannot be helped either.
+      chunk = new Uint8Array(0);
     }
-    if (got === null) return null;
-    if (got === 0) this.close();
-    else if (!this.#sink.write(shared.subarray(CHUNK_ROOM, CHUNK_ROOM + got)) && this.#state === "reading") {
-      this.#state = "stopped";
-      this.#loop.unwatch(this.#source.number);
-    }
-    return got;
+    if (chunk === null) return null;
+    if (chunk.length === 0) this.close();
+    else this.#take(chunk);
+    return chunk.length;
   }
 
-  #resume(): void {
+  #take(chunk: Uint8Array): void {
+    const room = this.#sink.write(chunk);
+    this.#reader.done();
+    if (room || this.#state !== "reading") return;
+    this.#state = "stopped";
+    this.#loop.unwatch(this.#source.number);
+  }
+
+  #goOn(): void {
     if (this.#state !== "stopped") return;
     this.#state = "reading";
     this.#watch();

@@ -25,6 +25,7 @@ import type { Shim } from "./shim.ts";
 import { answerOf, detach, environment, oomScore, parseBootstrap, readInput } from "./start.ts";
 
 export const EXIT_NOT_ADOPTABLE = 3;
+const DT_DIR = 4;
 
 export function adoptTask(given: Door, command: CommandLine): number | undefined {
   const env = environment(given);
@@ -123,6 +124,7 @@ function siblings({ bundle, path }: TakeOver): string[] {
   const parent = bundle.slice(0, bundle.lastIndexOf("/"));
   return fd
     .listDirectory(parent)
+    .filter((entry) => entry.kind === DT_DIR || entry.kind === 0)
     .map((entry) => `${parent}/${entry.name}`)
     .filter((other) => other !== bundle && socketOf(other) === path);
 }

@@ -78,16 +78,25 @@ export class ShimLab implements AsyncDisposable {
     return made.path;
   }
 
-  startCommand(id: string, bundle: string, how: { action?: string; input?: Uint8Array } = {}) {
+  startCommand(
+    id: string,
+    bundle: string,
+    how: { action?: string; input?: Uint8Array; shim?: string; env?: Record<string, string>; pidfd?: number } = {},
+  ) {
     const flags = ["-namespace", this.namespace, "-id", id, "-address", join(this.folder, "grpc")];
     const env = {
       ...process.env,
       TTRPC_ADDRESS: join(this.folder, "events"),
       CONTAINERD_SHIM_SOCKET_DIR: join(this.folder, "s"),
+      ...how.env,
     };
     const line = [...flags, "-publish-binary", "/bin/false", how.action ?? "start"];
     const options = { cwd: bundle, env, input: how.input ?? "", timeout: 10_000 };
-    const { status, stdout, stderr } = spawnSync(SHIM, line, { ...options, encoding: "buffer" });
+    const { status, stdout, stderr } = spawnSync(how.shim ?? SHIM, line, {
+      ...options,
+      stdio: ["pipe", "pipe", "pipe", ...(how.pidfd === undefined ? [] : [how.pidfd])],
+      encoding: "buffer",
+    });
     return { status, stdout: stdout.toString(), stderr: stderr.toString(), raw: stdout };
   }
 
@@ -97,6 +106,23 @@ export class ShimLab implements AsyncDisposable {
       headers: { [NAMESPACE_HEADER]: this.namespace },
     });
     this.task = this.#client.of(Task);
+  }
+
+  /** SIGKILL of the shim; resolves when it is gone. */
+  async killShim(): Promise<void> {
+    process.kill(this.shimPid, "SIGKILL");
+    await this.eventually("the shim's end", () => !this.alive());
+    this.#client?.close();
+  }
+
+  /** Another shim takes over, and the lab is connected to it. What it refuses with is thrown. */
+  async adopt(how: { shim?: string; pidfd?: number } = {}): Promise<void> {
+    const env: Record<string, string> = how.pidfd === undefined ? {} : { TASK_PIDFD: "3" };
+    const answer = this.startCommand(this.id, this.path, { ...how, action: "adopt", env });
+    if (answer.status !== 0) throw new Error(`adopt: ${answer.status}: ${answer.stderr}`);
+    this.address = answer.stdout.trim();
+    await this.connect();
+    this.shimPid = (await this.task.connect({ id: this.id })).shimPid;
   }
 
   /** The connection and the events' receiver go away, as with a killed daemon. */

@@ -205,6 +205,7 @@ export class ProcessIo {
       else this.#read(source, new FdSink(this.#parts.runtime.loop, reopenOutput(this.#request[stream])));
     }
     this.#resuming = (this.#output?.clientsBack() ?? Promise.resolve()).then(() => {
+      for (const pump of this.#pumps) pump.takePending();
       for (const pump of this.#pumps) pump.resume();
     });
   }

@@ -72,13 +72,17 @@ export class Pump {
     this.#watch();
   }
 
-  /** As `begin`, for a stream that an earlier shim read: first what that one had at hand, then a look at what is there,
-   *  because a FIFO that nobody has open any more would never tell its end. */
-  resume(): void {
-    this.begin();
+  /** What an earlier shim had at hand of this stream; before any stream of the process is read. */
+  takePending(): void {
     const pending = this.#reader.pending();
     if (pending !== null) this.#take(pending);
-    if (this.#state === "reading") this.#step();
+  }
+
+  /** As `begin`, for a stream that an earlier shim read: a FIFO that nobody has open any more never tells its end, so
+   *  it is looked at once. */
+  resume(): void {
+    this.begin();
+    this.#step();
   }
 
   /** Resolves at the end of the source. */

@@ -1,5 +1,5 @@
-// Taking over: a shim is killed under its container, another one goes on with it. Nothing the container wrote is lost or
-// doubled, its processes' ends are known, and what cannot be taken over is refused with a reason.
+// Taking over: a shim is killed under its container, another one goes on with it. Nothing that the container wrote is
+// lost or doubled, its processes' ends are known, and what cannot be taken over is refused with a reason.
 
 import assert from "node:assert/strict";
 import { copyFileSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -66,7 +66,9 @@ async function killAgainAndAgain(lab: ShimLab, rounds: number, written: () => nu
   assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 137);
 }
 
-test("a container that writes without end loses and doubles no line by twenty kills of its shim", { skip }, async () => {
+test("a container that writes without end loses and doubles no line by twenty kills of its shim", {
+  skip,
+}, async () => {
   await using lab = await ShimLab.start(["/bin/sh", "-c", FOREVER]);
   await lab.create(logged(lab, "&max-size=1000000000"));
   await lab.task.start({ id: lab.id });

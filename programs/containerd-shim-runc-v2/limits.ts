@@ -1,7 +1,12 @@
 // Every bound of the shim, with its unit.
 
-/** Bytes moved from one descriptor at a time before others get their turn. */
-export const COPY_CHUNK = 32 << 10;
+/** Bytes read from a stream at once: while little comes, and while it flows; at most a frame's payload. */
+export const COPY_CHUNK_SMALL = 4 << 10;
+export const COPY_CHUNK = 64 << 10;
+/** Bytes moved from one stream before others get their turn. */
+export const COPY_TURN = 256 << 10;
+/** Milliseconds without a chunk of some size after which the buffers for large ones are given back. */
+export const RELAX_INTERVAL = 100;
 /** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */
 export const STDIN_LIMIT = 1 << 20;
 /** Bytes of config.json, of runc's log and of its output. */
@@ -35,8 +40,10 @@ export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
 /** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
 export const EARLY_EXIT_LIMIT = 4096;
-/** Docker's json-file: bytes of one part of a long line. */
+/** Docker's logs: bytes of one part of a long line. The host knows it, too (host/src/lines.rs). */
 export const LOG_PART = 16 << 10;
+/** Nanoseconds between two looks at the log's file while it is written: somebody may delete or empty it. */
+export const LOG_LOOK_INTERVAL = 1_000_000_000n;
 export const LOG_SIZE_DEFAULT = 20 << 20;
 export const LOG_FILES_DEFAULT = 5;
 /** Attach socket: clients at a time, and bytes queued for one client. */

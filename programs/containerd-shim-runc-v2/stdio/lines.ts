@@ -12,7 +12,7 @@ import { door } from "../../../linux/door.ts";
 import { randomBytes } from "../../../linux/process.ts";
 import { LOG_PART } from "../limits.ts";
 import type { LogFile } from "./logfile.ts";
-import type { Around, Moment, Part, RecordFormat, StreamName } from "./records.ts";
+import type { Around, Part, RecordFormat, StreamName } from "./records.ts";
 
 const NEWLINE = 10;
 const FRAGMENT = 2;

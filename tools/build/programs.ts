@@ -29,7 +29,10 @@ export const EXECUTABLES: readonly { file: string; programs: readonly string[]; 
 
 /** Programs that enter containers start over from a read-only copy of their executable (host/src/seal.rs): when
  *  one of these words is among their arguments. */
-export const SEALED: Readonly<Record<string, string>> = { runc: "create run exec" };
+export const SEALED: Readonly<Record<string, string>> = {
+  runc: "create run exec",
+  "containerd-shim-runc-v2": "start adopt",
+};
 
 export const BUNDLE_OPTIONS = {
   bundle: true,

@@ -8,6 +8,7 @@ import { SYS_fallocate, SYS_mmap, SYS_munmap } from "./numbers.ts";
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const PUNCH_HOLE_KEEP_SIZE = 3;
 
 /** A view of the file's first `length` bytes. Touching a part for which the file system has no room ends the process
  *  (SIGBUS): see `reserve`. Lives until `unmap`. */
@@ -23,6 +24,11 @@ export function mapFile(file: number, length: number): Bytes {
 /** The view must not be used afterwards. */
 export function unmap(view: Bytes): void {
   door().syscall(SYS_munmap, door().address(view), view.length);
+}
+
+/** Gives the room of a part of a file back; it reads as zeros then. Must hold whole pages. */
+export function giveBack(file: number, from: number, length: number): void {
+  door().syscall(SYS_fallocate, file, PUNCH_HOLE_KEEP_SIZE, from, length);
 }
 
 /** Makes room for a part of a file, so that storing into it cannot fail. Throws SyscallFailure. */

@@ -1,7 +1,13 @@
 // Every bound of the shim, with its unit.
 
-/** Bytes moved from one descriptor at a time before others get their turn. */
-export const COPY_CHUNK = 32 << 10;
+/** Bytes read from a stream at once: while little comes (it shares its page with the head of the journal), and while it
+ *  flows; at most a frame's payload. */
+export const COPY_CHUNK_SMALL = 3 << 10;
+export const COPY_CHUNK = 64 << 10;
+/** Bytes moved from one stream before others get their turn. */
+export const COPY_TURN = 256 << 10;
+/** Milliseconds without a chunk of some size after which the buffers for large ones are given back. */
+export const RELAX_INTERVAL = 100;
 /** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */
 export const STDIN_LIMIT = 1 << 20;
 /** Bytes of config.json, of runc's log and of its output. */
@@ -35,8 +41,10 @@ export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
 /** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
 export const EARLY_EXIT_LIMIT = 4096;
-/** Docker's json-file: bytes of one part of a long line. */
+/** Docker's logs: bytes of one part of a long line. The host knows it, too (host/src/lines.rs). */
 export const LOG_PART = 16 << 10;
+/** Nanoseconds between two looks at the log's file while it is written: somebody may delete or empty it. */
+export const LOG_LOOK_INTERVAL = 1_000_000_000n;
 export const LOG_SIZE_DEFAULT = 20 << 20;
 export const LOG_FILES_DEFAULT = 5;
 /** Attach socket: clients at a time, and bytes queued for one client. */
@@ -55,6 +63,8 @@ export const STATUS_ATTEMPTS = 3;
 export const STATUS_INTERVAL = 5;
 /** The exit status of a process whose end nobody can tell. */
 export const EXIT_UNKNOWN = 255;
+/** Bytes of a log that are looked at for records of the chunk that a killed shim had at hand. */
+export const RECOVERY_LIMIT = 8 << 20;
 /** Bytes of a file that holds a socket's address. */
 export const ADDRESS_LIMIT = 4096;
 /** Bytes of a record of a task or of a process. */

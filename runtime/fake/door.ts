@@ -51,8 +51,8 @@ export class FakeDoor implements Door {
 
   title(): void {}
 
-  escapeJson(): never {
-    throw new Error("a fake door does not escape");
+  records(): never {
+    throw new Error("a fake door makes no records");
   }
 
   seccomp(): never {

@@ -20,7 +20,7 @@ import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
 import { type Fd, read, write } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { ATTACH_LINGER, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
-import type { StreamName } from "./jsonfile.ts";
+import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
 
 const READ_SIZE = 4 << 10;

@@ -16,8 +16,8 @@ import { accept, listenUnix, peerCredentials, UNIX_PATH_LIMIT } from "../../../l
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { ATTACH_CLIENT_LIMIT } from "../limits.ts";
 import { AttachClient } from "./attach-client.ts";
-import type { StreamName } from "./jsonfile.ts";
 import { CHUNK_ROOM } from "./pump.ts";
+import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
 
 export interface AttachSettings {

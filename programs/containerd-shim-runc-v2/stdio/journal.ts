@@ -1,41 +1,49 @@
-// What a log's writer would take with it if it were killed, kept where its successor finds it: the chunk at hand and
-// the unfinished lines lie in memory that is mapped from a file in the bundle: keeping them costs no system call.
+// What the writer of a log would take with it if it were killed, kept where its successor finds it: the chunk at hand
+// lies in memory that is mapped from a file in the bundle (it is read into there), and so do copies of the unfinished
+// lines. Keeping them costs no system call.
 //
-//     look how much is there ─▶ ENTRY: stream, count ─▶ read into the file ─▶ objects into the log ─▶ ENTRY: nothing
+//     look how much is there ─▶ ENTRY: stream, count ─▶ read into the file ─▶ records into the log ─▶ ENTRY: nothing
 //               a seal lies where the read will end ─┘ (broken: it has happened)
 //
-//     0        header: who, which of the two entries holds, clients; the entries; the seal
-//     4096     the chunk, with CHUNK_ROOM in front of it
-//     36864    unfinished lines, two places for each stream: the one that the entry in force names is not written to
+//     0        head: which of the two entries holds, clients; the entries; the seal
+//     1024     the chunk, with CHUNK_ROOM in front of it; a small one shares the head's page
+//     69632    unfinished lines, two places for each stream: the one that the entry in force names is not written to
 //
 // An entry is written where the other one is not, then made the one in force by one store. It says where the log stood
-// before the chunk (inode, size), how many of the chunk's objects were in the log before that (a rotation in between),
-// and what was held. So a successor counts the objects behind that point, makes the same objects of the same chunk
-// again and leaves out so many: nothing is lost and nothing doubled, whichever instruction was the last.
+// before the chunk (inode, size), how many of the chunk's records were in the log before that (in a file rotated away),
+// and what was unfinished. So a successor counts the records behind that point, makes the same records of the same
+// chunk again and leaves out so many: nothing is lost and nothing doubled, whichever instruction was the last.
 
 import type { Bytes } from "../../../base/bytes.ts";
 import { messageOf } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
 import * as fd from "../../../linux/fd.ts";
-import { mapFile, reserve, unmap } from "../../../linux/memory.ts";
+import { giveBack, mapFile, reserve, unmap } from "../../../linux/memory.ts";
 import { SYS_ftruncate, SYS_ioctl } from "../../../linux/numbers.ts";
 import { randomBytes } from "../../../linux/process.ts";
-import { COPY_CHUNK, LOG_PART } from "../limits.ts";
-import type { HeldLine } from "./held.ts";
-import type { StreamName } from "./jsonfile.ts";
+import { COPY_CHUNK, COPY_CHUNK_SMALL, LOG_PART } from "../limits.ts";
+import type { Held } from "./lines.ts";
 import type { ChunkReader } from "./pump.ts";
+import type { StreamName } from "./records.ts";
 
 const FIONREAD = 0x541b;
-const MAGIC = 0x314a4c47; // "GLJ1"
-const HEADER = 4096;
-const HELD = HEADER + COPY_CHUNK;
-const LENGTH = HELD + 4 * LOG_PART;
+const MAGIC = 0x324a4c47; // "GLJ2"
+const PAGE = 4096;
 const SEAL_OFFSET = 512;
 const SEAL_LENGTH = 16;
-/** Words of the header. */
+const CHUNK = 1024;
+const HELD = 17 * PAGE;
+/** Bytes of an unfinished line and, before it, of which line it is the rest: parts sent, time, id. */
+const HELD_HEAD = 128;
+const HELD_ID = 16;
+/** Hexadecimal digits of a line's id. */
+const ID_LENGTH = 64;
+const HELD_PLACE = HELD_HEAD + LOG_PART;
+const LENGTH = HELD + 4 * HELD_PLACE;
+/** Words of the head. */
 const W = { magic: 0, current: 1, clients: 2, entries: 16, entrySize: 16 } as const;
-/** Words of an entry. */
-const E = { flow: 0, count: 1, size: 2, inode: 4, before: 6, emptying: 7, held: 8 } as const;
+/** Words of an entry; `held`: for each stream 0 or 1 + its place, and the bytes there. */
+const E = { flow: 0, count: 1, size: 2, inode: 4, before: 6, held: 7 } as const;
 const WORD = 2 ** 32;
 
 /** What is at hand: nothing, a chunk of a stream, or the end of a stream. */
@@ -47,13 +55,11 @@ export interface LogPlace {
   size: number;
 }
 
-/** What a killed shim left: where the objects of the chunk at hand begin. */
+/** What a killed shim left: where the records of the chunk at hand begin. */
 export interface Recovery {
   place: LogPlace;
-  /** Objects of the chunk that stand before the place. */
+  /** Records of the chunk that stand before the place. */
   before: number;
-  /** The file was being emptied. */
-  emptying: boolean;
 }
 
 export class Journal {
@@ -61,49 +67,48 @@ export class Journal {
   readonly #warn: (sentence: string) => void;
   #file: fd.Fd | null = null;
   #bytes: Bytes | null = null;
-  #mapped = false;
   #words = new Uint32Array(0);
   #flow = 0;
   #count = 0;
   #place: LogPlace = { inode: 0n, size: 0 };
   #before = 0;
-  /** Objects appended since the entry in force. */
+  /** Records appended since the entry in force. */
   #since = 0;
-  readonly #lines: Record<StreamName, JournalLine>;
+  /** As an entry has them. */
+  #held = [0, 0, 0, 0];
   #clients = 0;
-  /** Places of unfinished lines that have their room, one bit each. */
-  #reserved = 0;
+  /** Bytes of each place of unfinished lines that have their room. */
+  readonly #rooms = [0, 0, 0, 0];
+  /** The large chunk has its room. */
+  #large = false;
   /** Set by the log's file: its size now. */
   sizeOf: () => number = () => 0;
+  /** Set by the log's writer: what is unfinished now. */
+  heldOf: (stream: StreamName) => Held | null = () => null;
 
   /** Makes nothing before there is something to keep. */
   constructor(path: string, warn: (sentence: string) => void) {
     this.#path = path;
     this.#warn = warn;
-    const bytesOf = (at: number) => this.#room(at);
-    this.#lines = { stdout: new JournalLine(bytesOf, 0), stderr: new JournalLine(bytesOf, 2) };
-  }
-
-  held(stream: StreamName): HeldLine {
-    return this.#lines[stream];
   }
 
   /** Where a pump of the stream reads. */
   reader(stream: StreamName): ChunkReader {
+    const at = STREAMS.indexOf(stream);
     return {
-      read: (source) => this.#read(stream, source),
-      done: () => this.#done(),
-      pending: () => (this.#flow === FLOW.read + STREAMS.indexOf(stream) ? this.#chunk(this.#count) : null),
+      read: (source, large) => this.#read(at, source, large ? COPY_CHUNK : COPY_CHUNK_SMALL),
+      done: () => this.#done(at),
+      pending: () => (this.#flow === FLOW.read + at ? this.#chunk(this.#count) : null),
     };
   }
 
-  /** The stream is at its end: what is held goes into the log now, then `done` is called. */
+  /** The stream is at its end: what is unfinished goes into the log now, then `ended` is called. */
   ending(stream: StreamName): void {
-    if (this.#lines[stream].count > 0) this.#enter(FLOW.end + STREAMS.indexOf(stream), 0);
+    if (this.#bytes !== null && this.heldOf(stream) !== null) this.#enter(FLOW.end + STREAMS.indexOf(stream), 0);
   }
 
   ended(): void {
-    if (this.#flow !== FLOW.none) this.#done();
+    if (this.#flow >= FLOW.end) this.#done(this.#flow - FLOW.end);
   }
 
   /** The log as it was opened, when there was nothing to recover. */
@@ -111,16 +116,16 @@ export class Journal {
     this.#place = place;
   }
 
-  appended(objects: number): void {
-    this.#since += objects;
+  appended(records: number): void {
+    this.#since += records;
   }
 
-  /** From here on the log is there; also after objects were lost to a full disk. `emptying` comes before it is done. */
-  moved(place: LogPlace, emptying = false): void {
+  /** From here on the log is there; also after records were lost to a full disk. */
+  moved(place: LogPlace): void {
     this.#before += this.#since;
     this.#since = 0;
     this.#place = place;
-    if (this.#bytes !== null) this.#enter(this.#flow, this.#count, emptying);
+    if (this.#bytes !== null) this.#enter(this.#flow, this.#count);
   }
 
   /** How many clients watch: a successor waits for as many to come back. */
@@ -133,6 +138,13 @@ export class Journal {
     return this.#clients;
   }
 
+  /** Nothing flows at the moment: the room for large chunks is given back. */
+  relax(): void {
+    if (!this.#large || this.#file === null || this.#flow !== FLOW.none) return;
+    giveBack(this.#file.number, PAGE, HELD - PAGE);
+    this.#large = false;
+  }
+
   /** Takes over what a killed shim left; null when there is nothing. */
   recover(): Recovery | null {
     const file = fd.openIfThere(this.#path, fd.O_RDWR);
@@ -142,55 +154,55 @@ export class Journal {
     const words = this.#words;
     const at = W.entries + (words[W.current]! & 1) * W.entrySize;
     const [flow, count] = [words[at + E.flow]!, words[at + E.count]!];
-    if (words[W.magic] !== MAGIC || flow > FLOW.end + 1 || count > COPY_CHUNK) {
+    const held = [...words.subarray(at + E.held, at + E.held + 4)];
+    if (words[W.magic] !== MAGIC || flow > FLOW.end + 1 || count > COPY_CHUNK || !held.every(isHeld)) {
       // Killed while it was made: then nothing was read yet. The next read makes it anew.
-      if (this.#bytes !== null) unmap(this.#bytes);
-      file.close();
-      this.#bytes = null;
+      this.#drop();
       return null;
     }
     this.#clients = words[W.clients]!;
-    [this.#flow, this.#count] = [flow, count];
+    [this.#flow, this.#count, this.#held] = [flow, count, held];
     const inode = BigInt(words[at + E.inode + 1]!) * BigInt(WORD) + BigInt(words[at + E.inode]!);
     this.#place = { size: words[at + E.size]! + words[at + E.size + 1]! * WORD, inode };
     this.#before = words[at + E.before]!;
-    this.#lines.stdout.take(words[at + E.held]!, words[at + E.held + 1]!);
-    this.#lines.stderr.take(words[at + E.held + 2]!, words[at + E.held + 3]!);
     // Not read: the bytes are in the FIFO still.
-    if (this.#isRead() && this.#sealed()) this.#flow = FLOW.none;
-    return { place: this.#place, before: this.#before, emptying: words[at + E.emptying] === 1 };
+    if ((flow === FLOW.read || flow === FLOW.read + 1) && this.#sealed()) this.#flow = FLOW.none;
+    return { place: this.#place, before: this.#before };
   }
 
-  /** The log as it is now, with so many of the chunk's objects in it, which the writer is to leave out. */
-  recovered(place: LogPlace, objects: number): number {
+  /** The log as it is now, with so many of the chunk's records in it; how many of them are to be left out. */
+  recovered(place: LogPlace, records: number): number {
     if (this.#flow >= FLOW.end) {
-      // The end of a stream comes again; what was held is held no longer if it is in the log.
-      if (objects > 0) this.#lines[STREAMS[this.#flow - FLOW.end]!].clear();
+      // The end of a stream comes again; what was unfinished is not if it is in the log.
+      if (records > 0) this.#held[2 * (this.#flow - FLOW.end)] = 0;
       this.#flow = FLOW.none;
     }
-    const leaveOut = this.#flow === FLOW.none ? 0 : objects;
+    const leaveOut = this.#flow === FLOW.none ? 0 : records;
     this.#place = place;
     this.#before = leaveOut;
     this.#enter(this.#flow, this.#flow === FLOW.none ? 0 : this.#count);
     return leaveOut;
   }
 
+  /** The lines that were unfinished. */
+  lines(): Record<StreamName, Held | null> {
+    return { stdout: this.#line(0), stderr: this.#line(1) };
+  }
+
   /** The file goes with the container's end. */
   close(): void {
-    if (this.#bytes !== null && this.#mapped) unmap(this.#bytes);
-    this.#bytes = null;
-    this.#file?.close();
+    this.#drop();
     fd.unlinkIfThere(this.#path);
   }
 
-  #read(stream: StreamName, source: number): Uint8Array | null {
+  #read(stream: number, source: number, limit: number): Uint8Array | null {
     if (this.#bytes === null) this.#make();
     const available = new Int32Array(1);
     door().syscall(SYS_ioctl, source, FIONREAD, available);
     // Nothing is there: the end, or a byte that comes just now.
-    const count = Math.min(Math.max(available[0]!, 1), COPY_CHUNK);
+    const count = Math.min(Math.max(available[0]!, 1), this.#room(limit));
     this.#seal(count);
-    this.#enter(FLOW.read + STREAMS.indexOf(stream), count);
+    this.#enter(FLOW.read + stream, count);
     let got: number | null = 0;
     try {
       got = fd.read(source, this.#chunk(count));
@@ -202,14 +214,53 @@ export class Journal {
     return got === null ? null : this.#chunk(got);
   }
 
-  #done(): void {
+  #done(stream: number): void {
+    if (this.#bytes === null) return;
+    this.#keep(stream);
     this.#place.size = this.sizeOf();
     this.#before = 0;
     this.#since = 0;
     this.#enter(FLOW.none, 0);
   }
 
-  #enter(flow: number, count: number, emptying = false): void {
+  /** Copies the stream's unfinished line to the place that the entry in force does not name. */
+  #keep(stream: number): void {
+    const line = this.heldOf(STREAMS[stream]!);
+    if (line === null) {
+      this.#held[2 * stream] = 0;
+      return;
+    }
+    const place = this.#held[2 * stream] === 1 ? 2 : 1;
+    const at = 2 * stream + place - 1;
+    const start = HELD + at * HELD_PLACE;
+    if (HELD_HEAD + line.count > this.#rooms[at]!) {
+      const length = Math.min(HELD_PLACE, Math.ceil((HELD_HEAD + line.count) / PAGE) * PAGE);
+      if (!this.#reserve(start, length)) return;
+      this.#rooms[at] = length;
+    }
+    const bytes = this.#bytes!;
+    const head = new DataView(bytes.buffer, bytes.byteOffset + start, HELD_HEAD);
+    head.setUint32(0, line.parts?.sent ?? 0, true);
+    head.setBigUint64(8, line.parts?.time ?? 0n, true);
+    if (line.parts !== null) bytes.set(door().encode(line.parts.id), start + HELD_ID);
+    bytes.set(line.bytes.subarray(0, line.count), start + HELD_HEAD);
+    this.#held[2 * stream] = place;
+    this.#held[2 * stream + 1] = line.count;
+  }
+
+  #line(stream: number): Held | null {
+    const [place, count] = [this.#held[2 * stream]!, this.#held[2 * stream + 1]!];
+    if (place === 0 || this.#bytes === null) return null;
+    const start = HELD + (2 * stream + place - 1) * HELD_PLACE;
+    const bytes = this.#bytes;
+    const head = new DataView(bytes.buffer, bytes.byteOffset + start, HELD_HEAD);
+    const sent = head.getUint32(0, true);
+    const id = door().decode(bytes, start + HELD_ID, start + HELD_ID + ID_LENGTH);
+    const parts = sent === 0 ? null : { id, sent, time: head.getBigUint64(8, true) };
+    return { bytes: bytes.slice(start + HELD_HEAD, start + HELD_HEAD + count), count, parts };
+  }
+
+  #enter(flow: number, count: number): void {
     [this.#flow, this.#count] = [flow, count];
     const words = this.#words;
     const next = words[W.current] === 0 ? 1 : 0;
@@ -221,36 +272,21 @@ export class Journal {
     words[at + E.inode] = Number(this.#place.inode & 0xffff_ffffn);
     words[at + E.inode + 1] = Number(this.#place.inode >> 32n);
     words[at + E.before] = this.#before;
-    words[at + E.emptying] = emptying ? 1 : 0;
-    const { stdout, stderr } = this.#lines;
-    // While a chunk is at hand the entry names the lines as they were before it.
-    if (flow === FLOW.none) {
-      stdout.settle();
-      stderr.settle();
-    }
-    words[at + E.held] = stdout.settledCount;
-    words[at + E.held + 1] = stdout.settledPlace;
-    words[at + E.held + 2] = stderr.settledCount;
-    words[at + E.held + 3] = stderr.settledPlace;
+    words.set(this.#held, at + E.held);
     words[W.current] = next;
   }
 
-  #isRead(): boolean {
-    return this.#flow === FLOW.read || this.#flow === FLOW.read + 1;
-  }
-
   #chunk(count: number): Uint8Array {
-    return this.#bytes!.subarray(HEADER, HEADER + count);
+    return this.#bytes!.subarray(CHUNK, CHUNK + count);
   }
 
+  /** Where the read will end, and what lies there before: bytes that no one can foresee, and no text has. */
   #sealPlace(count: number): { chunk: Uint8Array; seal: Uint8Array } {
     const length = Math.min(count, SEAL_LENGTH);
-    const end = HEADER + count;
-    const sealEnd = SEAL_OFFSET + SEAL_LENGTH;
+    const [end, sealEnd] = [CHUNK + count, SEAL_OFFSET + SEAL_LENGTH];
     return { chunk: this.#bytes!.subarray(end - length, end), seal: this.#bytes!.subarray(sealEnd - length, sealEnd) };
   }
 
-  /** Bytes that no one can foresee, and no text has, where the read will end. */
   #seal(count: number): void {
     const { chunk, seal } = this.#sealPlace(count);
     chunk.set(seal);
@@ -261,10 +297,9 @@ export class Journal {
     return seal.every((byte, at) => byte === chunk[at]);
   }
 
-  #use(bytes: Bytes, mapped = true): void {
+  #use(bytes: Bytes): void {
     this.#bytes = bytes;
-    this.#mapped = mapped;
-    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER / 4);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, CHUNK / 4);
   }
 
   #make(): void {
@@ -272,7 +307,7 @@ export class Journal {
       this.#file = fd.open(this.#path, fd.O_RDWR | fd.O_CREAT | fd.O_TRUNC, 0o600);
       const file = this.#file.number;
       if (door().syscall(SYS_ftruncate, file, LENGTH) < 0) throw new Error("it cannot be made so long");
-      reserve(file, 0, HELD);
+      reserve(file, 0, PAGE);
       this.#use(mapFile(file, LENGTH));
     } catch (thrown) {
       this.#without(thrown);
@@ -285,85 +320,42 @@ export class Journal {
     this.#words[W.magic] = MAGIC;
   }
 
+  /** How long a chunk may be: storing into pages that the file system cannot give would end the shim. */
+  #room(limit: number): number {
+    if (limit <= COPY_CHUNK_SMALL || this.#large) return limit;
+    this.#large = this.#reserve(PAGE, HELD - PAGE);
+    return this.#large ? limit : COPY_CHUNK_SMALL;
+  }
+
+  #reserve(from: number, length: number): boolean {
+    if (this.#file === null) return true;
+    try {
+      reserve(this.#file.number, from, length);
+      return true;
+    } catch (thrown) {
+      this.#warn(`output is not kept for a later shim: ${messageOf(thrown)}`);
+      return false;
+    }
+  }
+
   /** No room for a journal: the log is written all the same, and what a killed shim has at hand is lost with it. */
   #without(thrown: unknown): void {
     this.#warn(`output is not kept for a later shim: ${messageOf(thrown)}`);
-    const bytes = new Uint8Array(LENGTH);
-    if (this.#bytes !== null) {
-      bytes.set(this.#bytes);
-      if (this.#mapped) unmap(this.#bytes);
-    }
     this.#file?.close();
     this.#file = null;
     fd.unlinkIfThere(this.#path);
-    this.#use(bytes, false);
+    this.#use(new Uint8Array(LENGTH));
   }
 
-  /** One of the four places of unfinished lines; the first use of each asks for its room. */
-  #room(at: number): Uint8Array {
-    if (this.#bytes === null) this.#make();
-    const start = HELD + at * LOG_PART;
-    if (this.#mapped && (this.#reserved & (1 << at)) === 0) {
-      try {
-        reserve(this.#file!.number, start, LOG_PART);
-      } catch (thrown) {
-        this.#without(thrown);
-      }
-      this.#reserved |= 1 << at;
-    }
-    return this.#bytes!.subarray(start, start + LOG_PART);
+  #drop(): void {
+    if (this.#bytes !== null && this.#file !== null) unmap(this.#bytes);
+    this.#bytes = null;
+    this.#words = new Uint32Array(0);
+    this.#file?.close();
+    this.#file = null;
   }
 }
 
-/** An unfinished line in two places: what the entry in force names stays as it is until the next entry. */
-class JournalLine implements HeldLine {
-  readonly #room: (at: number) => Uint8Array;
-  readonly #first: number;
-  #place = 0;
-  count = 0;
-  settledPlace = 0;
-  settledCount = 0;
-
-  constructor(room: (at: number) => Uint8Array, first: number) {
-    this.#room = room;
-    this.#first = first;
-  }
-
-  bytes(): Uint8Array {
-    return this.#room(this.#first + this.#place).subarray(0, this.count);
-  }
-
-  append(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    // Behind what is settled there is room; over it there is not.
-    if (this.#place === this.settledPlace && this.count < this.settledCount) this.#place ^= 1;
-    this.#room(this.#first + this.#place).set(bytes, this.count);
-    this.count += bytes.length;
-  }
-
-  keepFrom(from: number): void {
-    const whole = this.bytes();
-    this.count -= from;
-    if (this.#place !== this.settledPlace || this.settledCount === 0) {
-      whole.copyWithin(0, from);
-      return;
-    }
-    this.#place ^= 1;
-    this.#room(this.#first + this.#place).set(whole.subarray(from));
-  }
-
-  clear(): void {
-    this.count = 0;
-  }
-
-  settle(): void {
-    this.settledPlace = this.#place;
-    this.settledCount = this.count;
-  }
-
-  take(count: number, place: number): void {
-    this.#place = place & 1;
-    this.count = Math.min(count, LOG_PART);
-    this.settle();
-  }
+function isHeld(word: number, at: number): boolean {
+  return word <= (at % 2 === 0 ? 2 : LOG_PART);
 }

@@ -186,7 +186,7 @@ function shimWritesLogs(engine: Engine, container: Container): Promise<boolean> 
   let answer = known.get(key);
   if (answer === undefined) {
     answer = containerd.runtimeAnnotations(name, options).then(
-      (annotations) => annotations["io.gantry.stdio"] === "json-file",
+      (annotations) => (annotations["io.gantry.stdio"] ?? "").split(",").includes("json-file"),
       (thrown) => {
         engine.log.debug(`asking the shim of ${key}: ${messageOf(thrown)}`);
         return false;

@@ -9,6 +9,7 @@ import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
   FRAME_CLOSE_STDIN,
+  FRAME_END,
   FRAME_ERROR,
   FRAME_HEADER,
   FRAME_STDIN,
@@ -89,6 +90,7 @@ export class AttachClient {
   /** What is queued goes out, then the connection is closed; a client that does not read is closed in time. */
   finish(): void {
     if (this.#state !== "open") return;
+    if (this.#mask !== 0) this.send(attachFrame(FRAME_END, new Uint8Array(0)));
     this.#state = "finishing";
     if (this.#queued === 0) {
       this.#close();
@@ -220,7 +222,7 @@ export class AttachClient {
     const { stdin, ended } = this.#owner;
     if (type === FRAME_SUBSCRIBE && payload.length === 1 && this.#mask === 0) {
       this.#mask = payload[0]! & 3;
-      this.send(attachFrame(FRAME_SUBSCRIBED, new Uint8Array(0)));
+      this.send(attachFrame(FRAME_SUBSCRIBED, Uint8Array.of(FRAME_END)));
       this.#owner.subscribed();
       if (ended()) this.finish();
     } else if (type === FRAME_STDIN && stdin !== null) {

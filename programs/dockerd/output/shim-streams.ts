@@ -1,31 +1,15 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
 // connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
 
-import {
-  ATTACH_FRAME_LIMIT,
-  attachFrame,
-  FRAME_CLOSE_STDIN,
-  FRAME_ERROR,
-  FRAME_STDERR,
-  FRAME_STDIN,
-  FRAME_STDOUT,
-  FRAME_SUBSCRIBE,
-  FRAME_SUBSCRIBED,
-} from "../../../api/task/attach.ts";
-import { decodeUtf8 } from "../../../base/bytes.ts";
-import { Failure } from "../../../base/errors.ts";
-import type { Connection } from "../../../base/runtime.ts";
+import { ATTACH_FRAME_LIMIT, attachFrame, FRAME_CLOSE_STDIN, FRAME_STDIN } from "../../../api/task/attach.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
-import { FrameReader } from "./frames.ts";
-
-/** Milliseconds the shim has for its answer to a subscription. */
-const SUBSCRIBE_TIMEOUT_MS = 10_000;
+import { Subscription } from "./subscription.ts";
 
 export class ShimStreams implements ContainerStreams {
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
-  readonly #subscriptions = new Set<Promise<void>>();
+  readonly #subscriptions = new Set<Subscription>();
 
   constructor(socketPath: string, hasStdin: boolean) {
     this.#socketPath = socketPath;
@@ -33,24 +17,12 @@ export class ShimStreams implements ContainerStreams {
   }
 
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
-    const connection = await connectUnix(this.#socketPath);
     const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
-    await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
-    let subscribed = () => {};
-    const ready = new Promise<void>((resolve, reject) => {
-      subscribed = resolve;
-      const timer = setTimeout(() => {
-        connection.close();
-        reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
-      }, SUBSCRIBE_TIMEOUT_MS);
-      timer.unref();
-      void Promise.resolve().then(() => ready.finally(() => clearTimeout(timer)).catch(() => {}));
-    });
-    const reading = readFrames(connection, { sink, subscribed });
-    this.#subscriptions.add(reading);
-    void reading.finally(() => this.#subscriptions.delete(reading));
-    await Promise.race([ready, reading]);
-    return { [Symbol.dispose]: () => connection.close() };
+    const subscription = new Subscription(this.#socketPath, mask, sink);
+    await subscription.open();
+    this.#subscriptions.add(subscription);
+    void subscription.finished.then(() => this.#subscriptions.delete(subscription));
+    return subscription;
   }
 
   async openStdin(): Promise<StdinWriter | null> {
@@ -74,39 +46,19 @@ export class ShimStreams implements ContainerStreams {
   }
 
   async drained(limitMs: number): Promise<void> {
+    // Its process has ended: a shim that is gone now will have no successor.
+    for (const subscription of this.#subscriptions) subscription.lastChance();
     let timer: NodeJS.Timeout | null = null;
     const limit = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, limitMs);
     });
-    await Promise.race([Promise.all(this.#subscriptions), limit]);
+    await Promise.race([Promise.all([...this.#subscriptions].map((one) => one.finished)), limit]);
     if (timer !== null) clearTimeout(timer);
   }
 
   close(): void {
     // Subscriptions end by themselves when the shim closes their connections.
   }
-}
-
-async function readFrames(connection: Connection, to: { sink: OutputSink; subscribed: () => void }): Promise<void> {
-  const reader = new FrameReader();
-  let error: string | null = null;
-  try {
-    for (;;) {
-      const piece = new Uint8Array(64 * 1024);
-      const count = await connection.read(piece);
-      if (count === 0) break;
-      for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-        if (type === FRAME_STDOUT || type === FRAME_STDERR) to.sink.take(type, payload);
-        else if (type === FRAME_SUBSCRIBED) to.subscribed();
-        else if (type === FRAME_ERROR) error = decodeUtf8(payload);
-      }
-    }
-  } catch (thrown) {
-    error = (thrown as Error).message;
-  }
-  connection.close();
-  to.sink.ended(error);
-  to.subscribed();
 }
 
 export interface ShimStdio {

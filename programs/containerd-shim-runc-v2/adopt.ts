@@ -9,15 +9,14 @@
 // no shim was there.
 
 import { Failure, messageOf } from "../../base/errors.ts";
-import { wallNanoseconds } from "../../linux/clock.ts";
 import { type Door, door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
-import { exitCodeOf, pidfdStatus } from "../../linux/pidfd.ts";
 import { fork } from "../../linux/process.ts";
 import { claimSocket } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
 import { Container } from "./container.ts";
 import { ADDRESS_LIMIT, RECORD_LIMIT } from "./limits.ts";
+import { heldEnd } from "./pidwatch.ts";
 import type { Ended } from "./reaper.ts";
 import { readExecRecords, readTaskRecord, type TaskRecord } from "./record.ts";
 import { serve } from "./serve.ts";
@@ -85,13 +84,6 @@ function refuseTerminal(record: TaskRecord): void {
 function socketOf(bundle: string): string | null {
   const path = (fd.readTextIfThere(`${bundle}/address`, ADDRESS_LIMIT) ?? "").replace(/^unix:\/\//, "");
   return path.startsWith("/") ? path : null;
-}
-
-/** What the pidfd that the daemon held tells of the first process; null while it lives, and when nothing came along. */
-function heldEnd(env: Readonly<Record<string, string>>): Ended | null {
-  const number = Number(env["TASK_PIDFD"] ?? "");
-  const status = Number.isInteger(number) && number > 2 ? pidfdStatus(number) : null;
-  return status === null ? null : { code: exitCodeOf(status), at: wallNanoseconds() };
 }
 
 interface TakeOver {

@@ -37,3 +37,11 @@ export function watchProcess(loop: Loop, process: Watched, ended: (end: Ended) =
     look(0);
   });
 }
+
+/** What a pidfd that the daemon held (TASK_PIDFD names the descriptor) tells of a task's first process; null while it
+ *  lives, and when nothing came along. */
+export function heldEnd(env: Readonly<Record<string, string>>): Ended | null {
+  const number = Number(env["TASK_PIDFD"] ?? "");
+  const status = Number.isInteger(number) && number > 2 ? pidfdStatus(number) : null;
+  return status === null ? null : { code: exitCodeOf(status), at: wallNanoseconds() };
+}

@@ -3,7 +3,9 @@
 
 import { spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -76,6 +78,19 @@ export class ShimLab implements AsyncDisposable {
     change(config);
     writeFileSync(file, JSON.stringify(config));
     return made.path;
+  }
+
+  /** Two bundles side by side, as a daemon has them: the first container's, moved there, and one more. */
+  siblings(id: string, args: readonly string[], change: (config: Spec) => void): { first: string; second: string } {
+    const folder = join(this.folder, "bundles");
+    mkdirSync(folder);
+    const [first, second] = [join(folder, this.id), join(folder, id)];
+    cpSync(this.path, first, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.bundle(args, change), second, { recursive: true, verbatimSymlinks: true });
+    this.path = first;
+    writeFileSync(join(first, "address"), this.address);
+    this.startCommand(id, second);
+    return { first, second };
   }
 
   startCommand(

@@ -5,8 +5,9 @@
 //     delete ▶ /tasks/delete
 
 import { Failure, messageOf } from "../../base/errors.ts";
+import { wallNanoseconds } from "../../linux/clock.ts";
 import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
-import { openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
+import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
 import { kill } from "../../linux/signal.ts";
 import { Runc } from "./call/runc.ts";
@@ -19,15 +20,7 @@ import { Lock } from "./lock.ts";
 import { watchProcess } from "./pidwatch.ts";
 import { endOf, Process, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
-import {
-  execPlace,
-  keepExec,
-  keepTask,
-  makeExecPlace,
-  type ProcessRecord,
-  removeExecPlace,
-  type TaskRecord,
-} from "./record.ts";
+import * as records from "./record.ts";
 import { mountRootfs, unmountAll } from "./rootfs.ts";
 import { announce } from "./serve/announce.ts";
 import type { ContainerSettings } from "./settings.ts";
@@ -156,7 +149,7 @@ export class Container {
       this.execs.delete(execId);
       this.#specs.delete(execId);
       unlinkIfThere(`${this.bundle}/${execId}.pid`);
-      removeExecPlace(this.bundle, execId);
+      records.removeExecPlace(this.bundle, execId);
     }
     return { pid: process.pid, ended: process.ended ?? { code: 0, at: 0n } };
   }
@@ -218,51 +211,60 @@ export class Container {
     const { runc, ioUid, ioGid, criuWork } = this.#settings;
     const { bundle, ...runtime } = runc;
     const { log, namespace } = this.#shim;
-    if (process !== this.init) {
-      keepExec(log, { bundle, execId: process.execId }, record);
-      return;
-    }
     const holder = { shim: processId(), pidfd: this.#pidfd?.number ?? -1 };
     const facts = { id: this.id, namespace, runtime, ioUid, ioGid, criuWork, group: this.group(), holder };
-    keepTask(log, bundle, { ...record, ...facts });
+    if (process === this.init) records.keepTask(log, bundle, { ...record, ...facts });
+    else records.keepExec(log, { bundle, execId: process.execId }, record);
   }
 
   /** Takes over from a shim that was killed: `known` is the end of the first process, if its pidfd came along. */
-  async adopt(record: TaskRecord, execs: ReadonlyMap<string, ProcessRecord>, known: Ended | null): Promise<void> {
+  async adopt(
+    record: records.TaskRecord,
+    execs: ReadonlyMap<string, records.ProcessRecord>,
+    known: Ended | null,
+  ): Promise<void> {
     this.#group = record.group;
-    const alive = this.#adoptProcess(this.init, record, known);
-    if (alive) {
-      this.#group = groupOfProcess(record.pid);
-      this.#pidfd = openPidfdIfThere(record.pid);
-      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
-      this.init.status = status === "created" || status === "paused" ? status : "running";
-      if (status !== "created") this.#watchMemory();
-    }
-    this.#keep(this.init);
     for (const [execId, exec] of execs) {
       const process = new Process(execId, exec.stdio);
       this.execs.set(execId, process);
-      process.status = "running";
       this.#adoptProcess(process, exec, null);
     }
+    const alive = this.#adoptProcess(this.init, record, known);
+    if (alive) this.#pidfd = openPidfdIfThere(record.pid);
+    this.#keep(this.init);
+    if (alive) await this.#adoptStatus();
+  }
+
+  /** As the runtime tells it, unless the process ends meanwhile. */
+  async #adoptStatus(): Promise<void> {
+    try {
+      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
+      if (this.init.ended !== null) return;
+      if (status === "created" || status === "paused") this.init.status = status;
+    } catch (thrown) {
+      if (isRunning(this.init)) throw thrown;
+    }
+    if (this.init.status !== "created") this.#watchMemory();
   }
 
   /** Whether it lives. */
-  #adoptProcess(process: Process, record: ProcessRecord, known: Ended | null): boolean {
-    const { loop } = this.#shim.runtime;
+  #adoptProcess(process: Process, record: records.ProcessRecord, known: Ended | null): boolean {
     const { pid, startTime: started } = record;
     process.pid = pid;
     process.startTime = started;
+    process.status = "running";
     if (!record.stdio.terminal) process.opened(ProcessIo.reopen(this.#shim.ioParts, this.#ioRequest(process)));
     const pidfd = record.ended === null ? openPidfdIfThere(pid) : null;
     if (pidfd !== null && startTime(pid) === started) {
-      watchProcess(loop, { pid, startTime: started, pidfd }, (ended) => void this.#exited(process, ended));
+      watchProcess(
+        this.#shim.runtime.loop,
+        { pid, startTime: started, pidfd },
+        (ended) => void this.#exited(process, ended),
+      );
       return true;
     }
     pidfd?.close();
-    const unknown = { code: EXIT_UNKNOWN, at: this.#shim.runtime.clock.nowNanoseconds() };
-    process.status = "running";
-    void this.#exited(process, record.ended ?? known ?? unknown);
+    void this.#exited(process, record.ended ?? known ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() });
     return false;
   }
 
@@ -277,14 +279,14 @@ export class Container {
         ...["exec", "--process", spec],
         ...[...console, "--detach", "--pid-file", pidFile, this.id],
       ];
-      makeExecPlace(this.bundle, process.execId);
+      records.makeExecPlace(this.bundle, process.execId);
       await this.#launch(process, { what: "OCI runtime exec failed", args, pidFile });
       this.#keep(process);
       process.status = "running";
       announce.execStarted(this.#shim.events, this, process);
     } catch (thrown) {
       // The daemon deletes it next; until then it is a process that ended with 255, as the original has it.
-      if (process.pid === 0) process.setEnded({ code: 255, at: this.#shim.runtime.clock.nowNanoseconds() });
+      if (process.pid === 0) process.setEnded({ code: 255, at: wallNanoseconds() });
       throw thrown;
     } finally {
       unlinkIfThere(spec);
@@ -325,7 +327,7 @@ export class Container {
       uid: ioUid,
       gid: ioGid,
       ownsLog: process === this.init,
-      place: process === this.init ? `${this.bundle}/` : execPlace(this.bundle, process.execId),
+      place: process === this.init ? `${this.bundle}/` : records.execPlace(this.bundle, process.execId),
     };
   }
 

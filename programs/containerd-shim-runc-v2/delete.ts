@@ -7,7 +7,7 @@ import { messageOf } from "../../base/errors.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
-import { startTime, zombieStatus } from "../../linux/pidfd.ts";
+import { isRunning } from "../../linux/pidfd.ts";
 import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
 import { Runc } from "./call/runc.ts";
@@ -59,9 +59,9 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
 /** Before anything is killed: the end that came already; null for a task that lives, or of which nothing is known. */
 function endOf(bundle: string, env: Readonly<Record<string, string>>): Ended | null {
   try {
-    const { pid, startTime: started, ended } = readTaskRecord(bundle);
-    if (ended !== null) return ended;
-    if (startTime(pid) === started && zombieStatus(pid, started) === null) return null;
+    const record = readTaskRecord(bundle);
+    if (record.ended !== null) return record.ended;
+    if (isRunning(record)) return null;
     return heldEnd(env) ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() };
   } catch {
     return null;

@@ -63,14 +63,19 @@ export async function launchShim(launch: Launch, daemon: DaemonFacts): Promise<S
   return address;
 }
 
+/** Exit code of a shim that says no for good. */
+const NOT_ADOPTABLE = 3;
+
 /** Runs `<shim> adopt`: another shim takes over from one that is gone. `pidfd`: of the task's first process, if the
- *  daemon holds it. Throws the shim's reason when it cannot. */
+ *  daemon holds it. Throws "failed_precondition" with the shim's reason when it cannot, "unavailable" when it went
+ *  wrong and may be tried again. */
 export async function adoptTask(launch: Launch, daemon: DaemonFacts, pidfd: number | null): Promise<ShimAddress> {
   const child = run(launch, daemon, [...(daemon.debug ? ["-debug"] : []), "adopt"], pidfd);
   child.stdin!.on("error", () => {});
   child.stdin!.end();
   const { code, output } = await finished(child, START_TIMEOUT);
-  if (code !== 0) throw new Failure("failed_precondition", output.toString("utf8").trim());
+  const refused = code === NOT_ADOPTABLE ? "failed_precondition" : "unavailable";
+  if (code !== 0) throw new Failure(refused, output.toString("utf8").trim());
   const address = readAnswer(output);
   writeFileSync(join(launch.bundle, "bootstrap.json"), JSON.stringify(address), { mode: 0o600 });
   return address;

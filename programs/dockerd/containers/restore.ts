@@ -45,6 +45,7 @@ export async function reconcile(engine: Engine): Promise<void> {
     );
   }
   await Promise.all(work);
+  sweepRemoved(engine);
 }
 
 async function reconcileOne(engine: Engine, container: Container, task: TaskProcess | null): Promise<void> {
@@ -127,12 +128,16 @@ export async function afterStart(engine: Engine): Promise<void> {
       );
     }
   }
+  sweepFolders(engine);
+}
+
+/** What a removal left because the daemon or containerd went away in the middle of it. */
+function sweepRemoved(engine: Engine): void {
   for (const record of engine.records.list(ROWS)) {
     if (record.state.status === "removing" && !engine.containers.has(record.id)) {
       engine.background(`sweeping ${record.id}`, sweep(engine, record.id));
     }
   }
-  sweepFolders(engine);
 }
 
 /** Folders of containers whose row is gone. Those of rows that could not be read are kept: they may be wanted. */

@@ -10,6 +10,7 @@ import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
 import { kill } from "../../linux/signal.ts";
+import { removeContainer } from "./call/remove.ts";
 import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
@@ -381,13 +382,9 @@ export class Container {
   }
 
   async #deleteInit(): Promise<void> {
-    try {
-      await this.#runc.run("failed to delete task", ["delete", this.id]);
-    } catch (thrown) {
-      // A runtime may have removed it already, after a checkpoint for one.
-      if (!messageOf(thrown).includes("does not exist")) throw thrown;
-    }
+    await removeContainer(this.#runc, this.id, { force: false });
     unmountAll(this.rootfs);
+    records.removeTaskRecord(this.bundle);
   }
 
   #freeze(command: "pause" | "resume", from: "running" | "paused", to: "running" | "paused"): Promise<void> {

@@ -10,6 +10,7 @@ import * as fd from "../../linux/fd.ts";
 import { isRunning } from "../../linux/pidfd.ts";
 import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
+import { removeContainer } from "./call/remove.ts";
 import { Runc } from "./call/runc.ts";
 import type { CommandLine } from "./command-line.ts";
 import { ADDRESS_LIMIT, EXIT_UNKNOWN } from "./limits.ts";
@@ -38,7 +39,7 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
     const end = endOf(bundle, runtime.env);
     const runc = new Runc(runtime.loop, new Reaper(runtime.loop), settings);
     try {
-      await runc.run("failed to delete task", ["delete", "--force", command.id]);
+      await removeContainer(runc, command.id, { force: true });
     } catch (thrown) {
       warn("failed to remove runc container", thrown);
     }

@@ -19,6 +19,7 @@ import type { ShimBinary } from "./runtime.ts";
 
 const START_TIMEOUT = 30_000; // milliseconds
 const DELETE_TIMEOUT = 30_000; // milliseconds
+const DELETE_ATTEMPTS = 3;
 const ANSWER_LIMIT = 64 << 10; // bytes
 /** After the shim's exit its output must end; a served child that inherited it would hold it open for ever. */
 const DRAIN_TIMEOUT = 1000; // milliseconds
@@ -88,10 +89,16 @@ export async function deleteDeadShim(
   pidfd: number | null = null,
 ): Promise<TaskExit & { pid: number }> {
   const args = ["-bundle", launch.bundle, ...(daemon.debug ? ["-debug"] : []), "delete"];
-  const child = run(launch, daemon, args, pidfd);
-  child.stdin!.on("error", () => {});
-  child.stdin!.end();
-  const { code, stdout, output } = await finished(child, DELETE_TIMEOUT);
+  const attempt = (): Promise<Finished> => {
+    const child = run(launch, daemon, args, pidfd);
+    child.stdin!.on("error", () => {});
+    child.stdin!.end();
+    return finished(child, DELETE_TIMEOUT);
+  };
+  let ended = await attempt();
+  // It can be done again, so it is if it was killed.
+  for (let made = 1; typeof ended.code === "string" && made < DELETE_ATTEMPTS; made++) ended = await attempt();
+  const { code, stdout, output } = ended;
   if (code !== 0) throw new Failure("unknown", `shim delete failed: ${output.toString("utf8").trim()}`);
   const { pid, exitStatus, exitedAt } = DeleteResponse.decode(stdout);
   return { pid, exitStatus, exitedAt: nanosecondsFromMessage(exitedAt) };

@@ -129,6 +129,23 @@ export async function afterStart(engine: Engine): Promise<void> {
     }
   }
   sweepFolders(engine);
+  engine.background("releasing networks", releaseUnused(engine));
+}
+
+/** Endpoints that a start made before the daemon was killed in the middle of it. */
+async function releaseUnused(engine: Engine): Promise<void> {
+  const folder = join(engine.settings.execRoot, "net/netns");
+  if (!existsSync(folder)) return;
+  for (const id of readdirSync(folder)) {
+    const container = engine.containers.get(id);
+    if (container === null) await engine.networks.detach(id);
+    else {
+      // A client may start it just now.
+      await container.exclusive(async () => {
+        if (!container.running && container.record.endpoint === null) await engine.networks.detach(id);
+      });
+    }
+  }
 }
 
 /** What a removal left because the daemon or containerd went away in the middle of it. */

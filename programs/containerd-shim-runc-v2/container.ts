@@ -391,6 +391,7 @@ export class Container {
     return this.#lock.run(async () => {
       if (this.init.status !== from) throw new Failure("unknown", `cannot ${command} a ${this.init.status} process`);
       await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
+      if (this.init.ended !== null) return;
       this.init.status = to;
       announce[to === "paused" ? "paused" : "resumed"](this.#shim.events, this);
     });

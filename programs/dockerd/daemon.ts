@@ -146,6 +146,7 @@ export class Daemon implements Engine {
   }
 
   #ready = false;
+  reconciled: Promise<unknown> = Promise.resolve();
 
   async #settle(): Promise<void> {
     while (this.#background.size > 0) await Promise.all(this.#background);
@@ -180,7 +181,8 @@ export class Daemon implements Engine {
       log: this.log,
       connected: async () => {
         this.images.unpacked.clear();
-        await reconcile(this);
+        this.reconciled = reconcile(this);
+        await this.reconciled;
         this.#ready = true;
       },
       event: (envelope) => this.#hear(envelope),

@@ -16,6 +16,7 @@ import { ShimStreams, shimStdio } from "../output/shim-streams.ts";
 import { notModified } from "../serve/engine/errors.ts";
 import type { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";
+import { endTask } from "./end-task.ts";
 import { startHealth } from "./health.ts";
 import { writeHostFiles } from "./hostfiles.ts";
 import { lookUpUser, rememberedUser } from "./identity.ts";
@@ -85,7 +86,7 @@ async function bringUp(engine: Engine, container: Container, undo: (() => Promis
     for (const attachment of [...container.pending]) attachment.abandon();
   });
   const pid = await createTask(engine, container, { mounts, ...stdio });
-  undo.push(() => engine.containerd.tasks.delete(id));
+  undo.push(() => endTask(engine, id));
   await Promise.all([...container.pending].map((attachment) => attachment.connect(container.streams!)));
   container.pending.clear();
   await startTask(engine, container);

@@ -105,10 +105,10 @@ export class Storm {
 
   #plan(name: string): Plan {
     const mark = `storm-${this.#lab.netns.slice(-6)}-${name}`;
-    const lines = this.#random.oneIn(3) ? null : 20 + this.#random.below(1500);
+    const pause = this.#random.pick(["", "usleep 500; ", "usleep 3000; "]);
+    const lines = this.#random.oneIn(3) ? null : 20 + this.#random.below(pause === "" ? 1500 : 300);
     const code = this.#random.below(100);
     const condition = lines === null ? "true" : `[ $n -lt ${lines} ]`;
-    const pause = this.#random.pick(["", "usleep 500; ", "usleep 3000; "]);
     const body = `echo $n; echo $n >&2; n=$((n+1)); ${pause}`;
     const script = `: ${mark}; n=0; while ${condition}; do ${body}done; exit ${code}`;
     const endless = lines === null && pause === "" ? script.replace("done;", "usleep 100; done;") : script;

@@ -87,6 +87,10 @@ export class Daemon implements Engine {
     this.fifos = new FifoPool(join(settings.execRoot, "fifos"));
   }
 
+  get bundles(): string | null {
+    return this.#own?.bundles(this.settings.namespace) ?? null;
+  }
+
   get containerd(): Containerd {
     return this.#link.current;
   }

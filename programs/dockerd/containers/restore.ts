@@ -8,7 +8,6 @@ import { messageOf } from "../../../base/errors.ts";
 import type { TaskProcess } from "../call/containerd/containerd.ts";
 import { changeState, type Engine, ROWS, saveRunning } from "../engine.ts";
 import { sweepFifoFolders } from "../output/fifos.ts";
-import { ShimStreams } from "../output/shim-streams.ts";
 import { Container } from "./container.ts";
 import { endTask } from "./end-task.ts";
 import { handleExecExit } from "./exec.ts";
@@ -16,7 +15,7 @@ import { handleExit, restartNow } from "./exit.ts";
 import { startHealth } from "./health.ts";
 import { ZERO_TIME } from "./record.ts";
 import { sweep } from "./remove.ts";
-import { attachSocketPath, logLeftovers, openFifoStreams } from "./start.ts";
+import { logLeftovers, openFifoStreams, shimStreams } from "./start.ts";
 
 /** Exit code of a container whose end nobody saw. */
 const LOST = 255;
@@ -101,11 +100,11 @@ async function recheckExec(engine: Engine, execId: string): Promise<void> {
 }
 
 function reopenStreams(engine: Engine, container: Container): void {
-  const { output, config, id } = container.record;
-  container.streams =
-    output === "shim"
-      ? new ShimStreams(attachSocketPath(engine, id), config.OpenStdin === true)
-      : openFifoStreams(engine, container);
+  if (container.record.output === "shim") {
+    const streams = shimStreams(engine, container);
+    streams.hold();
+    container.streams = streams;
+  } else container.streams = openFifoStreams(engine, container);
 }
 
 /** What a start of the daemon does once everything is known: policies, half-done removals, folders without a row. */

@@ -52,3 +52,5 @@ export const LOG_LINE_LIMIT = 4 << 10;
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
 export const DEFECT_LIMIT = 100;
+/** Milliseconds without any event after which a shim gives back what memory it can. */
+export const REST_AFTER = 500;

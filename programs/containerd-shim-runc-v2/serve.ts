@@ -7,6 +7,7 @@ import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
+import { givingBackMemory } from "../../linux/resident.ts";
 import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
@@ -16,7 +17,7 @@ import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { DEFECT_LIMIT, REST_AFTER, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -69,6 +70,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
   setChildSubreaper();
   setDisposition(SIGPIPE, "ignore");
   const { log } = own;
+  runtime.loop.onRest(REST_AFTER, givingBackMemory);
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
     { runtime, reaper, log },

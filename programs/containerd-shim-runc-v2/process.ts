@@ -9,8 +9,9 @@ import type { Ended } from "./reaper.ts";
 import type { ProcessIo } from "./stdio/io.ts";
 
 /** containerd.v1.types.Status */
-export const STATUS = { created: 1, running: 2, stopped: 3, paused: 4 } as const;
-export type Status = keyof typeof STATUS;
+export const STATUS = { created: 1, running: 2, stopped: 3, paused: 4, pausing: 5 } as const;
+/** "pausing" is what the container says while the runtime is at it. */
+export type Status = Exclude<keyof typeof STATUS, "pausing">;
 
 export interface StdioNames {
   stdin: string;

@@ -91,7 +91,7 @@ export class Container {
   /** Makes the container; on failure nothing of it is left. */
   async create(): Promise<void> {
     const { rootfs, createFlags, checkpoint } = this.#settings;
-    this.#mount();
+    await this.#mount();
     if (checkpoint !== "") {
       // There is no process yet: what is restored runs at once, so that is the start's part.
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
@@ -115,9 +115,9 @@ export class Container {
     }
   }
 
-  #mount(): void {
+  async #mount(): Promise<void> {
     try {
-      mountRootfs(this.#settings.rootfs, this.rootfs);
+      await mountRootfs(this.#settings.rootfs, this.rootfs, this.#shim.reaper);
     } catch (thrown) {
       throw new Failure("unknown", `failed to mount rootfs component: ${messageOf(thrown)}`, { cause: thrown });
     }

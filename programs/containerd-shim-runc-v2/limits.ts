@@ -52,3 +52,7 @@ export const LOG_LINE_LIMIT = 4 << 10;
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
 export const DEFECT_LIMIT = 100;
+/** Loop devices tried while others take the free ones first. */
+export const LOOP_ATTEMPTS = 100;
+/** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */
+export const MOUNT_DATA_LIMIT = 4096 - 512;

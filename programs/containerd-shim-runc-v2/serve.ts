@@ -101,6 +101,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       events,
       log,
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
+      defaults: command.defaults,
       containers: new Map<string, Container>(),
       shutdown,
     };

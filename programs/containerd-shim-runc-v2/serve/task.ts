@@ -12,7 +12,7 @@ import { processId } from "../../../linux/process.ts";
 import type { CallContext, HandlersOf } from "../../../wire/call.ts";
 import { readStats } from "../cgroup/stats.ts";
 import { Container } from "../container.ts";
-import { keepOptions, parseOptions, rootOf, runtimeOf } from "../options.ts";
+import { keepOptions, parseOptions, rootOf, runtimeOf, withDefaults } from "../options.ts";
 import type { Ended } from "../reaper.ts";
 import type { Shim } from "../shim.ts";
 import { timestamp } from "../time.ts";
@@ -162,7 +162,7 @@ function newContainer(shim: Shim, request: task.CreateTaskRequest): Container {
   if (!NAME.test(id)) throw new Failure("invalid_argument", `identifier ${JSON.stringify(id)} is not valid`);
   if (!bundle.startsWith("/")) throw new Failure("invalid_argument", `bundle ${bundle} is not an absolute path`);
   if (shim.containers.has(id)) throw new Failure("already_exists", `container ${id}`);
-  const options = parseOptions(request.options);
+  const options = withDefaults(parseOptions(request.options), shim.defaults);
   keepOptions(bundle, options);
   const flags = [...(options.noPivotRoot ? ["--no-pivot"] : []), ...(options.noNewKeyring ? ["--no-new-keyring"] : [])];
   const runc = {

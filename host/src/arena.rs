@@ -1,6 +1,6 @@
 //! The engine's allocator: size classes cut from chunks. When a heap image is built (image.rs) the only chunk is the
 //! room the image will have in the executable, so that every block lies where it will be found again; in a program that
-//! was started, chunks are mapped wherever the kernel puts them, and blocks of the image are freed but never unmapped.
+//! was started, chunks are mapped wherever the kernel puts them, and blocks of the image are never used again.
 //! Large blocks are mappings of their own and go back to the kernel when freed; small ones go to the free list of their
 //! class. Single-threaded by construction.
 //!
@@ -16,8 +16,7 @@ const HEADER: usize = 8;
 pub const MADV_POPULATE_WRITE: libc::c_int = 23;
 /// Bytes asked of the kernel when the classes need more.
 const CHUNK: usize = 1 << 20;
-/// What is populated of a new chunk by one call: any program fills as much, and each fault would cost four times as
-/// much.
+/// What is populated of a new chunk by one call: any program fills it, and single faults would cost four times as much.
 const POPULATED: usize = 128 << 10;
 /// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
@@ -64,7 +63,7 @@ pub fn turn_page() {
     arena.next = arena.next.next_multiple_of(4096);
 }
 
-/// Goes on with a heap image: its blocks may be freed and used again.
+/// Goes on with a heap image. Its blocks are given up when they are freed: to use them again would cost a page each.
 ///
 /// # Safety
 /// Before the first allocation; `image` was made by this allocator and lies where it was built.
@@ -145,11 +144,10 @@ unsafe fn map(length: usize) -> *mut u8 {
 
 unsafe fn map_large(length: usize) -> *mut c_void {
     let region = map(length);
-    if region.is_null() {
-        return null_mut();
+    if !region.is_null() {
+        *(region as *mut usize) = length - HEADER;
     }
-    *(region as *mut usize) = length - HEADER;
-    region.add(HEADER) as *mut c_void
+    if region.is_null() { null_mut() } else { region.add(HEADER) as *mut c_void }
 }
 
 unsafe extern "C" fn calloc(opaque: *mut c_void, count: js::size_t, size: js::size_t) -> *mut c_void {
@@ -165,15 +163,17 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
     if block.is_null() {
         return;
     }
-    let usable = usable_size(block) as usize;
     // SAFETY: as in malloc; the block came from this class, whose size its header holds.
-    let arena = &mut *addr_of_mut!(ARENA);
+    let (arena, usable) = (&mut *addr_of_mut!(ARENA), usable_size(block) as usize);
+    if arena.image.contains(&(block as usize)) {
+        return;
+    }
     if arena.building {
         // What a block held must not show in the image.
         std::ptr::write_bytes(block as *mut u8, 0, usable);
     }
     if usable > LARGEST_CLASS {
-        if !arena.building && !arena.image.contains(&(block as usize)) {
+        if !arena.building {
             libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, usable + HEADER);
         }
         return;

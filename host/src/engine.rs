@@ -7,8 +7,8 @@ use std::ops::Range;
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
 pub const STACK_LIMIT: usize = 2 << 20;
-/// Bytes allocated beyond what the program begins with before the first collection of cycles; the engine then collects
-/// each time the heap has grown by half.
+/// Bytes allocated beyond what the program begins with before the first collection of cycles; then each time the heap
+/// has grown by half.
 const COLLECT_AFTER: js::size_t = 1 << 20;
 
 /// The engine cuts small blocks, header included, from pages of one size each.
@@ -45,7 +45,6 @@ impl Seed {
 
     /// For an image: the same in each build. The second one stays, since Maps are filled by it. It only turns an
     /// unseeded hash about, so no attacker is kept from anything by its being unknown.
-    ///
     /// # Safety
     /// Before the engine ran anything.
     pub unsafe fn settle(&self) {
@@ -54,7 +53,6 @@ impl Seed {
     }
 
     /// For a process: from the kernel. When it has none yet (early boot), what the state already is stays.
-    ///
     /// # Safety
     /// The engine lives.
     pub unsafe fn renew(&self) {
@@ -69,12 +67,6 @@ impl Seed {
 
 /// Promises rejected so far without a handler, with their reasons; the engine is single-threaded.
 static mut UNHANDLED: Vec<(*mut c_void, js::JSValue)> = Vec::new();
-
-impl Default for Engine {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 impl Engine {
     pub fn new() -> Engine {
@@ -129,15 +121,13 @@ impl Engine {
         main
     }
 
-    /// Collects what the top level left behind, and counts from here to the next collection.
+    /// Collects what the top level left behind, and counts the next collection from the `held` bytes that stay.
     ///
     /// # Safety
     /// As for `drain`.
-    pub unsafe fn rest(&self) {
+    pub unsafe fn rest(&self, held: usize) {
         js::JS_RunGC(self.runtime);
-        let mut usage: js::JSMemoryUsage = std::mem::zeroed();
-        js::JS_ComputeMemoryUsage(self.runtime, &mut usage);
-        js::JS_SetGCThreshold(self.runtime, usage.malloc_size as js::size_t + COLLECT_AFTER);
+        js::JS_SetGCThreshold(self.runtime, held as js::size_t + COLLECT_AFTER);
     }
 
     /// Fills the holes that were left in the engine's pages of small blocks, and begins a page of each size: what the

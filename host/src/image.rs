@@ -8,8 +8,14 @@
 use crate::engine::{Engine, STACK_LIMIT};
 use crate::{arena, door};
 use rquickjs_sys as js;
-use std::ffi::CStr;
+use std::ffi::{c_void, CStr};
 use std::ops::Range;
+
+// Added to the engine (tools/build/source.ts): no object made so far is collected, and none that lies there is counted.
+extern "C" {
+    fn gantry_detach_objects(runtime: *mut js::JSRuntime);
+    fn gantry_set_image(start: *const c_void, size: usize);
+}
 
 /// Size of the room (link.ts), which is larger than any image will be.
 const ROOM: usize = 64 << 20;
@@ -41,7 +47,8 @@ pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
     }
     let main = engine.main();
     let door = door::make(engine.context);
-    engine.rest();
+    engine.rest(arena::built().0 - base);
+    gantry_detach_objects(engine.runtime);
     let fresh = engine.fill_holes();
     (base as *mut Head).write(Head { engine, main, door, fresh });
     let end = arena::built().0.next_multiple_of(PAGE);
@@ -68,9 +75,8 @@ unsafe fn forget_process(image: Range<usize>) -> Result<(), String> {
 }
 
 /// A mapping among /proc/self/maps that is elsewhere in each process, with whether it is the stack, whose limit lies
-/// below what it has grown to. libc's small heap,
-/// right behind the room, is left out: text of four letters looks like its addresses. A pointer to it would show as a
-/// difference between two builds (tools/build/image.test.ts).
+/// below what it has grown to. libc's small heap, right behind the room, is left out: text of four letters looks like
+/// its addresses. A pointer to it would show as a difference between two builds (tools/build/image.test.ts).
 fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
     let (start, end) = line.split(' ').next()?.split_once('-')?;
     let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
@@ -87,8 +93,10 @@ fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
 pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     let head = &*(image.start as *const Head);
     // Of no consequence if it fails: then each page is a fault.
-    libc::madvise(head.fresh.start as *mut libc::c_void, head.fresh.len(), arena::MADV_POPULATE_WRITE);
-    arena::go_on_with(image);
+    libc::madvise(head.fresh.start as *mut c_void, head.fresh.len(), arena::MADV_POPULATE_WRITE);
+    let settled = image.start..head.fresh.start;
+    gantry_set_image(settled.start as *const c_void, settled.len());
+    arena::go_on_with(settled);
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();
     head

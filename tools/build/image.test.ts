@@ -26,8 +26,41 @@ const peak = (door) => {
   door.syscall(98, 0, usage);
   return Number(usage[4]);
 };
+// Whatever of the image can be changed in place, because only one thing refers to it, must not be when more do by now.
+let line = "a line with room behind it".slice(0, 10) + "!";
+const record = { first: 1 };
+const twin = { first: 1 };
+const bare = Object.assign(Object.create(null), { x: 1, y: 2, z: 3 });
+delete bare.y;
+let count = 0;
+const step = () => ++count;
+const rope = Array.from({ length: 200 }, (_, at) => "part " + at + "; ").reduce((all, one) => all + one);
+const change = () => {
+  const held = line;
+  line += "?";
+  const kept = rope;
+  const copy = { ...record };
+  for (let at = 0; at < 40; at++) record["field" + at] = { at };
+  for (let at = 0; at < 40; at += 2) delete record["field" + at];
+  for (let at = 0; at < 20; at++) bare["more" + at] = [bare];
+  twin.first = "other";
+  twin.second = record;
+  Object.defineProperty(twin, "second", { enumerable: false });
+  class More extends Thing { get own() { return super.own + 100; } }
+  Thing.prototype.late = () => new More().own;
+  Array.prototype.late = () => "late";
+  for (let at = 0; at < 1000; at++) { step(); seen.set("key " + at, { back: seen }); }
+  for (let at = 0; at < 1000; at++) seen.delete("key " + at);
+  const weak = new WeakMap([[record, 1], [twin, 2]]);
+  return [
+    held, line, kept.length, kept === rope, copy, Object.keys(record).length, record.field39.at, Object.keys(bare),
+    Object.keys(twin), twin.second === record, Thing.made.late(), [].late(), count, seen.size,
+    weak.get(record), weak.get(twin), (() => { for (const name in { a: 1, ...bare }) return name; })(),
+  ];
+};
 globalThis.main = (door) => {
   order.push("main");
+  const changed = change();
   const before = peak(door);
   for (let at = 0; at < 400000; at++) { const one = { name: "cycle" }; one.self = { one }; }
   const grown = peak(door) - before;
@@ -40,7 +73,8 @@ globalThis.main = (door) => {
     if (++turns < 2) return void Promise.resolve().then(() => order.push("idle's job"));
     const deep = seen.get("b").deep;
     const same = {
-      args: door.args.slice(1), home: door.env.find((entry) => entry.startsWith("HOME=")), order, grown: grown < 40000,
+      args: door.args.slice(1), home: door.env.find((entry) => entry.startsWith("HOME=")), order, changed,
+      grown: grown < 40000,
       kept: [kept.length, kept[0].text], own: [Thing.made.own, Thing.made.own], sum: seen.get("c"),
       deep: [String(deep[0]), deep[1].test("xx"), deep[2].toISOString(), String(deep[3])], stack: depth(0) > 1000,
     };

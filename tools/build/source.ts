@@ -1,0 +1,103 @@
+// The engine's source with a few lines changed, as a crate in build/engine that host/Cargo.toml puts in place of the
+// published one. They make a heap image immortal (docs/decisions/0012): what lies in it is never counted, collected or
+// freed, so that its pages stay clean and shared.
+
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { layout } from "./paths.ts";
+import { output } from "./run.ts";
+
+interface Change {
+  /** Found exactly once in quickjs.c. */
+  from: string;
+  to: string;
+}
+
+/** The image's place; before it is known, and in programs without one, nothing is in it. */
+const PLACE = `
+static uintptr_t gantry_image_start, gantry_image_size;
+static int gantry_uncounted;
+
+static inline bool gantry_in_image(const void *p) {
+    return (uintptr_t)p - gantry_image_start < gantry_image_size;
+}
+
+/* All reference counts of the image are this one, which is far from nothing and from one: those are what the engine
+   looks for when it frees, or changes something in place because nobody else can see it. */
+#define GANTRY_MANY (1 << 30)
+static inline int *gantry_ref_count(const void *p) {
+    if (gantry_in_image(p)) {
+        gantry_uncounted = GANTRY_MANY;
+        return &gantry_uncounted;
+    }
+    return &js_rc(p)->ref_count;
+}
+`;
+
+/** In js_arena_free. */
+const FREE = "    b = container_of(ptr, JSMallocBlockHeader, user_data);\n";
+const FREE_LARGE = `    if (unlikely(b->u.block_idx == JS_ARENA_FREE_NIL)) {
+        /* large or zero-size block */`;
+
+const CHANGES: readonly Change[] = [
+  {
+    from: "#define JS_REF_COUNT(p) (js_rc(p)->ref_count)",
+    to: `${PLACE}#define JS_REF_COUNT(p) (*gantry_ref_count(p))`,
+  },
+  // A block of the image that is not counted (an object's properties, which moved) is given up, not used again.
+  {
+    from: `${FREE}${FREE_LARGE}`,
+    to: `    if (gantry_in_image(ptr))
+        return;
+${FREE}${FREE_LARGE}`,
+  },
+  // What the collector goes through are the objects that come after the image.
+  {
+    from: "void JS_RunGC(JSRuntime *rt)\n{",
+    to: `/* The image's objects as a ring of their own, whose head lies with them. */
+void gantry_detach_objects(JSRuntime *rt)
+{
+    struct list_head *head = js_malloc_rt(rt, sizeof(*head));
+    *head = rt->gc_obj_list;
+    head->next->prev = head;
+    head->prev->next = head;
+    init_list_head(&rt->gc_obj_list);
+}
+
+void gantry_set_image(const void *start, size_t size)
+{
+    gantry_image_start = (uintptr_t)start;
+    gantry_image_size = size;
+}
+
+void JS_RunGC(JSRuntime *rt)
+{`,
+  },
+];
+
+/** Makes build/engine, unless it is what it would become. */
+export function prepareEngine(): void {
+  const source = join(crateFolder(), "quickjs/quickjs.c");
+  const target = join(layout.work, "engine/quickjs/quickjs.c");
+  const changed = CHANGES.reduce((text, change) => replaceOnce(text, change), readFileSync(source, "utf8"));
+  if (existsSync(target) && readFileSync(target, "utf8") === changed) return;
+  const folder = join(layout.work, "engine");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(layout.work, { recursive: true });
+  cpSync(dirname(dirname(source)), folder, { recursive: true });
+  writeFileSync(target, changed);
+}
+
+/** Where Cargo keeps the verified source of the version that host/engine names. */
+function crateFolder(): string {
+  const manifest = join(layout.host, "engine/Cargo.toml");
+  const words = ["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest];
+  const found = JSON.parse(output("cargo", words)) as { packages: { name: string; manifest_path: string }[] };
+  return dirname(found.packages.find(({ name }) => name === "rquickjs-sys")!.manifest_path);
+}
+
+function replaceOnce(text: string, { from, to }: Change): string {
+  const at = text.indexOf(from);
+  if (at < 0 || text.includes(from, at + 1)) throw new Error(`the engine has changed: not once in quickjs.c: ${from}`);
+  return text.slice(0, at) + to + text.slice(at + from.length);
+}

@@ -29,7 +29,7 @@ export const EVENT_QUEUE_LIMIT = 2048;
 export const EVENT_TIMEOUT = 5_000;
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
-export const EVENT_RETRY_LAST = 1_000;
+export const EVENT_RETRY_LAST = 10_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
@@ -56,3 +56,7 @@ export const DEFECT_LIMIT = 100;
 export const LOOP_ATTEMPTS = 100;
 /** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */
 export const MOUNT_DATA_LIMIT = 4096 - 512;
+/** The shim's server (wire/ttrpc/limits.ts says what each is): a shim is to stay small whatever comes to its socket. */
+export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
+/** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
+export const DESCRIPTOR_RESERVE = 512;

@@ -7,16 +7,18 @@ import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
+import { raiseOwnFileLimit } from "../../linux/resource.ts";
 import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
+import type { ServerLimits } from "../../wire/ttrpc/limits.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { DEFECT_LIMIT, DESCRIPTOR_RESERVE, SERVER_LIMITS, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -79,7 +81,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       publishBinary: command.publishBinary,
     },
   );
-  const server = new TtrpcServer(runtime.clock);
+  const server = new TtrpcServer(runtime.clock, serverLimits());
   const listener = new SocketListener(runtime.loop, own.socket, true);
   return new Promise((resolve) => {
     let ending = false;
@@ -113,6 +115,13 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       return isOurs(connection);
     });
   });
+}
+
+/** Connections leave enough descriptors for the container: without pipes nothing could even be killed. */
+function serverLimits(): ServerLimits {
+  const files = raiseOwnFileLimit(SERVER_LIMITS.connections + DESCRIPTOR_RESERVE);
+  const left = Math.max(files - DESCRIPTOR_RESERVE, Math.floor(files / 2));
+  return { ...SERVER_LIMITS, connections: Math.min(SERVER_LIMITS.connections, left) };
 }
 
 /** Only root, or who the shim itself is. */

@@ -24,9 +24,8 @@ export const DRAIN_TIMEOUT = 2_000;
 export const DRAIN_LIMIT = 4 << 20;
 /** Events waiting for the daemon; beyond it the oldest is dropped and counted. */
 export const EVENT_QUEUE_LIMIT = 2048;
-/** Milliseconds of one attempt to hand an event over, and between attempts (doubling); refusals after which an event
- *  is given up. */
-export const EVENT_TIMEOUT = 5_000;
+/** Refusals after which an event is given up, and milliseconds between attempts (doubling) while the daemon is away.
+ *  Who comes back connects to the shim, which ends the waiting. */
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
 export const EVENT_RETRY_LAST = 10_000;

@@ -8,7 +8,7 @@ import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
 import { raiseOwnFileLimit } from "../../linux/resource.ts";
-import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
+import { SIGHUP, SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
@@ -69,7 +69,8 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
   setName("containerd-shim");
   setChildSubreaper();
-  setDisposition(SIGPIPE, "ignore");
+  // A hangup of whoever started the daemon by hand is no reason to leave containers alone.
+  for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "ignore");
   const { log } = own;
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
@@ -110,6 +111,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
     server.register(TaskV2, taskHandlers(shim));
     server.register(TaskV3, taskHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
+    runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
     void server.serve(listener, (connection) => {
       events.hurry();
       return isOurs(connection);
@@ -122,6 +124,15 @@ function serverLimits(): ServerLimits {
   const files = raiseOwnFileLimit(SERVER_LIMITS.connections + DESCRIPTOR_RESERVE);
   const left = Math.max(files - DESCRIPTOR_RESERVE, Math.floor(files / 2));
   return { ...SERVER_LIMITS, connections: Math.min(SERVER_LIMITS.connections, left) };
+}
+
+/** For whoever asks by SIGUSR1, in the shim's log: where the original writes the stacks of its goroutines. */
+function stateOf(shim: Shim, events: Publisher): string {
+  const tasks = [...shim.containers.values()].map((one) => {
+    const execs = [...one.execs.values()].map((exec) => `${exec.execId} ${exec.pid} ${exec.status}`);
+    return `${one.id} ${one.init.pid} ${one.init.status} (${execs.join(", ")})`;
+  });
+  return `tasks: ${tasks.join("; ")}; events ${events.idle ? "sent" : "waiting"}`;
 }
 
 /** Only root, or who the shim itself is. */

@@ -250,7 +250,7 @@ function statOf(pid: string): [state: string, parent: string] {
 
 export interface Spec {
   root: { readonly: boolean };
-  process: { terminal: boolean; args: string[] };
+  process: { terminal: boolean; args: string[]; rlimits?: unknown[] };
   annotations?: Record<string, string>;
   linux: { namespaces: { type: string }[]; resources: Record<string, unknown> };
 }

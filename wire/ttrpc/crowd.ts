@@ -1,6 +1,6 @@
-// Who has to go when a server holds as many connections as it may: of the process that has the most, the one that
-// does nothing for the longest time. A daemon holds one or two, may leave them alone for days, and takes their end for
-// the end of the server; so a crowd always costs itself its places, not the daemon.
+// Who has to go when a server holds as many connections as it may: of the process that has the most, the first that has
+// no call under way. A daemon holds one or two, may leave them alone for days, and takes their end for the end of the
+// server; so a crowd always costs itself its places, not the daemon.
 
 /** Connections of one process that are no crowd. */
 const USUAL = 4;
@@ -10,23 +10,44 @@ export interface Guest {
   readonly peer: number;
   /** Whether a call of it is under way. */
   readonly busy: boolean;
-  /** When it was last heard of; milliseconds. */
-  readonly active: number;
+  close(): void;
 }
 
-/** The last one when nobody is a crowd, or all of the crowd are at work. */
-export function crowdedOut<G extends Guest>(guests: ReadonlySet<G>): G {
-  const counts = new Map<number, number>();
-  let [last, found]: [G | null, G | null] = [null, null];
-  for (const guest of guests) {
-    counts.set(guest.peer, (counts.get(guest.peer) ?? 0) + 1);
-    last = guest;
+export class Crowd<G extends Guest> implements Iterable<G> {
+  readonly #guests = new Set<G>();
+  readonly #counts = new Map<number, number>();
+
+  get size(): number {
+    return this.#guests.size;
   }
-  let [crowd, most] = [0, USUAL];
-  for (const [peer, count] of counts) if (count > most) [crowd, most] = [peer, count];
-  for (const guest of guests) {
-    if (most === USUAL || guest.busy || guest.peer !== crowd) continue;
-    if (found === null || guest.active < found.active) found = guest;
+
+  [Symbol.iterator](): Iterator<G> {
+    return this.#guests.values();
   }
-  return found ?? last!;
+
+  add(guest: G): void {
+    this.#guests.add(guest);
+    this.#counts.set(guest.peer, (this.#counts.get(guest.peer) ?? 0) + 1);
+  }
+
+  delete(guest: G): void {
+    if (!this.#guests.delete(guest)) return;
+    const left = this.#counts.get(guest.peer)! - 1;
+    if (left === 0) this.#counts.delete(guest.peer);
+    else this.#counts.set(guest.peer, left);
+  }
+
+  /** Makes room for `last`, which has just come, or turns it away: when nobody is a crowd, or all of it are at work. */
+  makeRoom(last: G): void {
+    let [crowd, most] = [-1, USUAL];
+    for (const [peer, count] of this.#counts) if (count > most) [crowd, most] = [peer, count];
+    let out = last;
+    for (const guest of this.#guests) {
+      if (guest.busy || guest.peer !== crowd) continue;
+      out = guest;
+      break;
+    }
+    this.delete(out);
+    out.close();
+  }
 }

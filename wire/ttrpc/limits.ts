@@ -23,7 +23,7 @@ export const ACCEPT_TURN = 64;
 
 /** Bounds of a server as a whole; a program with less memory or fewer descriptors gives its own. */
 export interface ServerLimits {
-  /** Connections at a time. Beyond it the process with the most of them loses the one it left alone for longest. */
+  /** Connections at a time. Beyond it the process with the most of them loses its first idle one (crowd.ts). */
   connections: number;
   /** Calls under way on all connections; more are refused with resource_exhausted. */
   calls: number;

@@ -13,7 +13,7 @@ import type { ByteStream, Clock, Connection, Listener } from "../../base/runtime
 import { type AnyHandlers, type CallContext, Cancel, type HandlersOf, type Headers } from "../call.ts";
 import type { AnyMethod, AnyService } from "../protobuf/service.ts";
 import { Budget } from "./budget.ts";
-import { crowdedOut } from "./crowd.ts";
+import { Crowd } from "./crowd.ts";
 import * as frames from "./frame.ts";
 import * as limits from "./limits.ts";
 import { headersOf, NAMESPACE_HEADER } from "./metadata.ts";
@@ -37,7 +37,7 @@ interface Shared {
 export class TtrpcServer {
   readonly #shared: Shared;
   readonly #services = new Map<string, Registered>();
-  readonly #connections = new Set<ServedConnection>();
+  readonly #connections = new Crowd<ServedConnection>();
 
   constructor(clock: Clock, bounds: limits.ServerLimits = limits.SERVER_LIMITS) {
     const { partial, unsent } = bounds;
@@ -66,7 +66,7 @@ export class TtrpcServer {
   async serveConnection(stream: ByteStream, peer = 0): Promise<void> {
     const connection = new ServedConnection(stream, peer, { shared: this.#shared, find: (one) => this.#find(one) });
     this.#connections.add(connection);
-    if (this.#connections.size > this.#shared.limits.connections) crowdedOut(this.#connections).close();
+    if (this.#connections.size > this.#shared.limits.connections) this.#connections.makeRoom(connection);
     await connection.run();
     this.#connections.delete(connection);
   }
@@ -107,8 +107,6 @@ type Find = (request: Request) => { method: AnyMethod; run: (message: never, con
 
 class ServedConnection {
   readonly peer: number;
-  /** When its last frame came; milliseconds. */
-  active: number;
   readonly #stream: ByteStream;
   readonly #shared: Shared;
   readonly #find: Find;
@@ -119,7 +117,6 @@ class ServedConnection {
 
   constructor(stream: ByteStream, peer: number, { shared, find }: { shared: Shared; find: Find }) {
     this.peer = peer;
-    this.active = shared.clock.monotonic();
     this.#stream = stream;
     this.#shared = shared;
     this.#find = find;
@@ -134,7 +131,6 @@ class ServedConnection {
     const reader = new frames.FrameReader(this.#stream, { budget: partial, holder: this });
     try {
       for (let frame = await reader.next(), count = 1; frame !== null; frame = await reader.next(), count++) {
-        this.active = clock.monotonic();
         this.#receive(frame);
         // A peer that never stops sending must not keep the loop from everybody else.
         if (count % limits.TURN_LIMIT === 0) await clock.sleep(0);

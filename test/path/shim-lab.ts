@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -48,6 +49,8 @@ export interface Sides {
   bootstraps?: boolean;
   /** A shim of containerd 1.x knows the second version of the task service only. */
   second?: boolean;
+  /** Whether what the shim says of itself is read. */
+  log?: boolean;
 }
 
 export class ShimLab implements AsyncDisposable {
@@ -63,6 +66,7 @@ export class ShimLab implements AsyncDisposable {
   #daemon: { server: TtrpcServer; listener: { close(): void } } | null = null;
   readonly #bundles: Disposable[] = [];
   readonly #logs: number[] = [];
+  #said = "";
 
   private constructor(sides: Sides) {
     this.#sides = sides;
@@ -93,7 +97,7 @@ export class ShimLab implements AsyncDisposable {
     config.root.readonly = false;
     change(config);
     writeFileSync(file, JSON.stringify(config));
-    if (this.#sides.shim !== undefined) this.#readLog(join(made.path, "log"));
+    if (this.#sides.shim !== undefined || this.#sides.log === true) this.#readLog(join(made.path, "log"));
     return made.path;
   }
 
@@ -108,6 +112,17 @@ export class ShimLab implements AsyncDisposable {
   #readLog(path: string): void {
     spawnSync("mkfifo", [path]);
     this.#logs.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+  }
+
+  /** What the shim has said of itself so far. */
+  log(): string {
+    const buffer = Buffer.alloc(64 << 10);
+    try {
+      for (const log of this.#logs) this.#said += buffer.toString("utf8", 0, readSync(log, buffer));
+    } catch {
+      // Nothing new.
+    }
+    return this.#said;
   }
 
   /** What `start` answered, in either form. */

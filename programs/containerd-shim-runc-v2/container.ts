@@ -205,11 +205,14 @@ export class Container {
     });
   }
 
-  /** All pids of the container, by the runtime's own account. */
+  /** All pids of the container, by the runtime's own account. "None" is no answer: a daemon of containerd 2.x that
+   *  finds a shim again takes it for one whose task was never made, and throws its exit status away. */
   async pids(): Promise<number[]> {
     const text = await this.#runc.run("OCI runtime ps failed", ["ps", "--format", "json", this.id]);
-    // Of one whose processes are gone the original runtime says null.
-    return (JSON.parse(text) as number[] | null) ?? [];
+    // The original runtime says null.
+    const pids = (JSON.parse(text) as number[] | null) ?? [];
+    if (pids.length === 0) throw new Failure("failed_precondition", `the processes of ${this.id} have ended`);
+    return pids;
   }
 
   async #restore(): Promise<void> {

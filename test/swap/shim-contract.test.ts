@@ -26,6 +26,7 @@ const MENDED = new Map([
   ["running update garbage", "the runtime's own sentence"],
   ["paused update garbage", "the runtime's own sentence"],
   ["exec garbage", "said by another parser"],
+  ["stopped pids", "no empty list: containerd 2.x would take the shim for one without a task and remove it"],
 ]);
 
 type Answers = Map<string, string>;

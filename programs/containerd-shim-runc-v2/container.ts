@@ -5,22 +5,22 @@
 //     delete ▶ /tasks/delete
 
 import type { Mount } from "../../api/containerd/gen/types.ts";
-import { Failure, messageOf } from "../../base/errors.ts";
-import { parseJson } from "../../base/json.ts";
+import { codeOf, Failure, messageOf } from "../../base/errors.ts";
 import { readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
-import { kill } from "../../linux/signal.ts";
 import { Cancel } from "../../wire/call.ts";
 import { Runc, type RuncSettings } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
 import { CriuWork } from "./criu-work.ts";
-import { CONFIG_LIMIT, DRAIN_TIMEOUT, KILL_ALL_TIMEOUT } from "./limits.ts";
+import { killExec, killFailure, sharesPids } from "./kill.ts";
+import { DRAIN_TIMEOUT, KILL_ALL_TIMEOUT } from "./limits.ts";
 import { Lock } from "./lock.ts";
-import { Process, type StdioNames } from "./process.ts";
+import { Process, STATUS, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
 import { mountRootfs, unmountAll } from "./rootfs.ts";
 import { announce } from "./serve/announce.ts";
 import type { Shim } from "./shim.ts";
+import { requireState } from "./states.ts";
 import { type IoRequest, ProcessIo } from "./stdio/io.ts";
 
 export interface ContainerSettings {
@@ -49,6 +49,9 @@ export class Container {
   #execsGone: (() => void)[] = [];
   #group: Group | null = null;
   #oom: OomWatch | null = null;
+  #pausing = false;
+  /** The first process has ended, though its exit may not be official yet: nothing is executed any more. */
+  #initGone = false;
 
   constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
     this.id = settings.id;
@@ -73,6 +76,12 @@ export class Container {
     return found;
   }
 
+  /** containerd.v1.types.Status of a process: all of a container are paused together. */
+  statusOf(process: Process): number {
+    if (this.#pausing) return STATUS.pausing;
+    return STATUS[this.init.status === "paused" ? "paused" : process.status];
+  }
+
   /** Its control group, as found when it was made. */
   group(): Group {
     if (this.#group === null) throw new Failure("not_found", "the process has not been created");
@@ -82,7 +91,7 @@ export class Container {
   /** Makes the container; on failure nothing of it is left. */
   async create(): Promise<void> {
     const { rootfs, createFlags, checkpoint } = this.#settings;
-    mountRootfs(rootfs, this.rootfs);
+    await this.#mount();
     if (checkpoint !== "") {
       // There is no process yet: what is restored runs at once, so that is the start's part.
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
@@ -106,11 +115,19 @@ export class Container {
     }
   }
 
+  async #mount(): Promise<void> {
+    try {
+      await mountRootfs(this.#settings.rootfs, this.rootfs, this.#shim.reaper);
+    } catch (thrown) {
+      throw new Failure("unknown", `failed to mount rootfs component: ${messageOf(thrown)}`, { cause: thrown });
+    }
+  }
+
   start(execId: string): Promise<number> {
     const process = this.process(execId);
     if (process !== this.init) return this.#startExec(process);
     return this.#lock.run(async () => {
-      if (process.status !== "created") throw new Failure("unknown", `cannot start a ${process.status} process`);
+      requireState("start", process.status);
       process.beginStart();
       try {
         if (process.pid === 0) await this.#restore();
@@ -127,7 +144,8 @@ export class Container {
 
   addExec(execId: string, stdio: StdioNames, spec: string): void {
     if (this.execs.has(execId)) throw new Failure("already_exists", `id ${execId}`);
-    if (this.init.ended !== null) throw new Failure("failed_precondition", `cannot exec in a stopped container`);
+    requireState("exec", this.init.status);
+    if (this.init.pid === 0) throw new Failure("unknown", "cannot exec in a created state");
     this.execs.set(execId, new Process(execId, stdio));
     this.#specs.set(execId, spec);
     announce.execAdded(this.#shim.events, this, execId);
@@ -137,12 +155,11 @@ export class Container {
     const process = this.process(execId);
     if (process.ended !== null) throw new Failure("not_found", "process already finished");
     if (process === this.init) return this.#lock.run(() => this.#killAll(signal, all));
-    if (process.pid === 0) throw new Failure("failed_precondition", "process not created");
-    if (!kill(process.pid, signal)) throw new Failure("not_found", "process already finished");
+    killExec(process.pid, signal);
   }
 
-  /** Forgets the process; gives what its exit was. */
-  async delete(execId: string): Promise<{ pid: number; ended: Ended }> {
+  /** Forgets the process; gives what its exit was, null of one that never ran. */
+  async delete(execId: string): Promise<{ pid: number; ended: Ended | null }> {
     const process = this.process(execId);
     process.requireStopped();
     if (process === this.init) {
@@ -158,25 +175,27 @@ export class Container {
       this.#specs.delete(execId);
       unlinkIfThere(`${this.bundle}/${execId}.pid`);
     }
-    return { pid: process.pid, ended: process.ended ?? { code: 0, at: 0n } };
+    return { pid: process.pid, ended: process.ended };
   }
 
   pause(): Promise<void> {
-    return this.#freeze("pause", "running", "paused");
+    return this.#freeze("pause", "paused");
   }
 
   resume(): Promise<void> {
-    return this.#freeze("resume", "paused", "running");
+    return this.#freeze("resume", "running");
   }
 
   update(resources: string): Promise<void> {
     return this.#lock.run(async () => {
+      requireState("update", this.init.status);
       await this.#runc.run("OCI runtime update failed", ["update", "--resources", "-", this.id], resources);
     });
   }
 
   checkpoint(args: readonly string[], workPath: string): Promise<void> {
     return this.#lock.run(async () => {
+      requireState("checkpoint", this.init.status);
       using work = new CriuWork(workPath === "" ? this.#settings.criuWork : workPath, this.bundle);
       try {
         await this.#runc.run("", ["checkpoint", ...args, "--work-path", work.path, this.id]);
@@ -186,10 +205,14 @@ export class Container {
     });
   }
 
-  /** All pids of the container, by the runtime's own account. */
+  /** All pids of the container, by the runtime's own account. "None" is no answer: a daemon of containerd 2.x that
+   *  finds a shim again takes it for one whose task was never made, and throws its exit status away. */
   async pids(): Promise<number[]> {
     const text = await this.#runc.run("OCI runtime ps failed", ["ps", "--format", "json", this.id]);
-    return JSON.parse(text) as number[];
+    // The original runtime says null.
+    const pids = (JSON.parse(text) as number[] | null) ?? [];
+    if (pids.length === 0) throw new Failure("failed_precondition", `the processes of ${this.id} have ended`);
+    return pids;
   }
 
   async #restore(): Promise<void> {
@@ -206,7 +229,10 @@ export class Container {
   }
 
   async #startExec(process: Process): Promise<number> {
-    if (process.pid !== 0 || process.starting) throw new Failure("unknown", `cannot start a ${process.status} process`);
+    if (this.#initGone) {
+      throw new Failure("failed_precondition", `container ${this.id} init process is not running`);
+    }
+    requireState("start", process.starting ? "running" : process.status);
     const spec = `${this.bundle}/${process.execId}-process.json`;
     const pidFile = `${this.bundle}/${process.execId}.pid`;
     process.beginStart();
@@ -236,7 +262,10 @@ export class Container {
     how: { what: string; args: (console: string[]) => string[]; pidFile: string },
   ): Promise<void> {
     const { reaper } = this.#shim;
-    const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process));
+    const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process)).catch((thrown) => {
+      const code = codeOf(thrown) === "invalid_argument" ? "invalid_argument" : "unknown";
+      throw new Failure(code, `failed to create init process I/O: ${messageOf(thrown)}`, { cause: thrown });
+    });
     process.opened(io);
     using _early = reaper.holdEarlyExits();
     try {
@@ -279,6 +308,7 @@ export class Container {
 
   async #exited(process: Process, ended: Ended): Promise<void> {
     if (process.holdExit(ended)) return;
+    if (process === this.init) this.#initGone = true;
     try {
       this.#oom?.check();
       if (process === this.init) await this.#othersGone();
@@ -295,7 +325,9 @@ export class Container {
   /** In a shared pid namespace the kernel does not end the rest with the first process: then they are killed here. */
   async #othersGone(): Promise<void> {
     const alive = () => [...this.execs.values()].some((exec) => exec.alive);
-    if (this.#sharesPids()) await this.#killAll(9, true).catch(() => {});
+    if (sharesPids(this.bundle)) await this.#killAll(9, true).catch(() => {});
+    // What is frozen does not end.
+    if (this.init.status === "paused") await this.#runc.run("", ["resume", this.id]).catch(() => {});
     if (!alive()) return;
     await new Promise<void>((resolve) => {
       const timeout = this.#shim.runtime.loop.timer(KILL_ALL_TIMEOUT, resolve);
@@ -312,29 +344,11 @@ export class Container {
     for (const look of this.#execsGone.splice(0)) look();
   }
 
-  #sharesPids(): boolean {
-    try {
-      const spec = parseJson(readText(`${this.bundle}/config.json`, CONFIG_LIMIT)) as {
-        linux?: { namespaces?: { type: string; path?: string }[] };
-      };
-      const own = spec.linux?.namespaces?.some((one) => one.type === "pid" && (one.path ?? "") === "");
-      return own !== true;
-    } catch {
-      return false;
-    }
-  }
-
   async #killAll(signal: number, all: boolean): Promise<void> {
     try {
       await this.#runc.run("", ["kill", ...(all ? ["--all"] : []), this.id, String(signal)]);
     } catch (thrown) {
-      const reason = messageOf(thrown).replace(/^: /, "");
-      const finished = ["os: process already finished", "container not running", "no such process"];
-      if (finished.some((words) => reason.toLowerCase().includes(words))) {
-        throw new Failure("not_found", "process already finished", { cause: thrown });
-      }
-      if (reason.includes("does not exist")) throw new Failure("not_found", "no such container", { cause: thrown });
-      throw new Failure("unknown", `unknown error after kill: ${reason}`, { cause: thrown });
+      throw killFailure(thrown);
     }
   }
 
@@ -358,11 +372,17 @@ export class Container {
     unmountAll(this.rootfs);
   }
 
-  #freeze(command: "pause" | "resume", from: "running" | "paused", to: "running" | "paused"): Promise<void> {
+  #freeze(command: "pause" | "resume", to: "running" | "paused"): Promise<void> {
     return this.#lock.run(async () => {
-      if (this.init.status !== from) throw new Failure("unknown", `cannot ${command} a ${this.init.status} process`);
-      await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
-      this.init.status = to;
+      requireState(command, this.init.status);
+      this.#pausing = command === "pause";
+      try {
+        await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
+      } finally {
+        this.#pausing = false;
+      }
+      // It may have ended meanwhile.
+      if (this.init.ended === null) this.init.status = to;
       announce[to === "paused" ? "paused" : "resumed"](this.#shim.events, this);
     });
   }

@@ -17,7 +17,7 @@ const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Fea
 const OWN_LOG = ["io.gantry.stdio", "json-file"] as const;
 
 export function versionText(name: string): string {
-  return `${name}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
+  return `${name.replace(/^.*\//, "")}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
 }
 
 export function printInfo(): number {

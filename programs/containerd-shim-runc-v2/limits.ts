@@ -24,12 +24,11 @@ export const DRAIN_TIMEOUT = 2_000;
 export const DRAIN_LIMIT = 4 << 20;
 /** Events waiting for the daemon; beyond it the oldest is dropped and counted. */
 export const EVENT_QUEUE_LIMIT = 2048;
-/** Milliseconds of one attempt to hand an event over, and between attempts (doubling); refusals after which an event
- *  is given up. */
-export const EVENT_TIMEOUT = 5_000;
+/** Refusals after which an event is given up, and milliseconds between attempts (doubling) while the daemon is away.
+ *  Who comes back connects to the shim, which ends the waiting. */
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
-export const EVENT_RETRY_LAST = 1_000;
+export const EVENT_RETRY_LAST = 10_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
@@ -54,3 +53,11 @@ export const KILL_ALL_TIMEOUT = 10_000;
 export const DEFECT_LIMIT = 100;
 /** Milliseconds without any event after which a shim gives back what memory it can. */
 export const REST_AFTER = 500;
+/** Loop devices tried while others take the free ones first. */
+export const LOOP_ATTEMPTS = 100;
+/** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */
+export const MOUNT_DATA_LIMIT = 4096 - 512;
+/** The shim's server (wire/ttrpc/limits.ts says what each is): a shim is to stay small whatever comes to its socket. */
+export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
+/** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
+export const DESCRIPTOR_RESERVE = 512;

@@ -8,16 +8,25 @@ import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
 import { givingBackMemory } from "../../linux/resident.ts";
-import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
+import { raiseOwnFileLimit } from "../../linux/resource.ts";
+import { SIGHUP, SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
+import type { ServerLimits } from "../../wire/ttrpc/limits.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, REST_AFTER, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import {
+  DEFECT_LIMIT,
+  DESCRIPTOR_RESERVE,
+  REST_AFTER,
+  SERVER_LIMITS,
+  SHUTDOWN_INTERVAL,
+  SHUTDOWN_TIMEOUT,
+} from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -68,7 +77,8 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
   setName("containerd-shim");
   setChildSubreaper();
-  setDisposition(SIGPIPE, "ignore");
+  // A hangup of whoever started the daemon by hand is no reason to leave containers alone.
+  for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "ignore");
   const { log } = own;
   runtime.loop.onRest(REST_AFTER, givingBackMemory);
   const reaper = new Reaper(runtime.loop);
@@ -81,7 +91,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       publishBinary: command.publishBinary,
     },
   );
-  const server = new TtrpcServer(runtime.clock);
+  const server = new TtrpcServer(runtime.clock, serverLimits());
   const listener = new SocketListener(runtime.loop, own.socket, true);
   return new Promise((resolve) => {
     let ending = false;
@@ -103,17 +113,35 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       events,
       log,
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
+      defaults: command.defaults,
       containers: new Map<string, Container>(),
       shutdown,
     };
     server.register(TaskV2, taskHandlers(shim));
     server.register(TaskV3, taskHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
+    runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
     void server.serve(listener, (connection) => {
       events.hurry();
       return isOurs(connection);
     });
   });
+}
+
+/** Connections leave enough descriptors for the container: without pipes nothing could even be killed. */
+function serverLimits(): ServerLimits {
+  const files = raiseOwnFileLimit(SERVER_LIMITS.connections + DESCRIPTOR_RESERVE);
+  const left = Math.max(files - DESCRIPTOR_RESERVE, Math.floor(files / 2));
+  return { ...SERVER_LIMITS, connections: Math.min(SERVER_LIMITS.connections, left) };
+}
+
+/** For whoever asks by SIGUSR1, in the shim's log: where the original writes the stacks of its goroutines. */
+function stateOf(shim: Shim, events: Publisher): string {
+  const tasks = [...shim.containers.values()].map((one) => {
+    const execs = [...one.execs.values()].map((exec) => `${exec.execId} ${exec.pid} ${exec.status}`);
+    return `${one.id} ${one.init.pid} ${one.init.status} (${execs.join(", ")})`;
+  });
+  return `tasks: ${tasks.join("; ")}; events ${events.idle ? "sent" : "waiting"}`;
 }
 
 /** Only root, or who the shim itself is. */

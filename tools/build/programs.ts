@@ -24,7 +24,12 @@ export const EXECUTABLES: readonly { file: string; programs: readonly string[]; 
   {
     file: "runc",
     programs: ["runc", "containerd-shim-runc-v2", "docker-proxy", "docker-net", "containerd-unpack"],
-    aliases: { "containerd-shim": "containerd-shim-runc-v2" },
+    aliases: {
+      "containerd-shim": "containerd-shim-runc-v2",
+      "containerd-shim-current": "containerd-shim-runc-v2",
+      "docker-containerd-shim": "containerd-shim-runc-v2",
+      "docker-containerd-shim-current": "containerd-shim-runc-v2",
+    },
   },
   // A file of its own: it is bound into containers, and nothing a container could overwrite may be the host's runtime.
   { file: "docker-init", programs: ["docker-init"], aliases: {} },

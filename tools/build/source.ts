@@ -51,6 +51,21 @@ const CHANGES: readonly Change[] = [
         return;
 ${FREE}${FREE_LARGE}`,
   },
+  // Three more sizes of small blocks, for the frames of asynchronous functions: such blocks lie in pages that go back
+  // when they are free, others in chunks that stay.
+  { from: "#define JS_ARENA_BLOCK_SIZE_COUNT  31", to: "#define JS_ARENA_BLOCK_SIZE_COUNT  34" },
+  { from: "#define JS_ARENA_MAX_SMALL_SIZE    512", to: "#define JS_ARENA_MAX_SMALL_SIZE    1344" },
+  {
+    from: "    288, 320, 352, 384, 416, 448, 480, 512,\n",
+    to: "    288, 320, 352, 384, 416, 448, 480, 512, 672, 1008, 1344,\n",
+  },
+  {
+    from: "        return (size + 31) / 32 + 14;\n",
+    to: `        return (size + 31) / 32 + 14;
+    else if (size <= 1344)
+        return (size + 335) / 336 + 29;
+`,
+  },
   // What the collector goes through are the objects that come after the image.
   {
     from: "void JS_RunGC(JSRuntime *rt)\n{",

@@ -16,7 +16,7 @@ import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import { DEFECT_LIMIT, LINGER_INTERVAL, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -89,10 +89,12 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ending = true;
       listener.close();
       if (own.path !== "") unlinkIfThere(own.path);
-      void lastWords(runtime, events, lingering).then(() => {
-        server.close();
-        resolve(0);
-      });
+      void lastWords(runtime, events)
+        .then(() => {
+          server.close();
+          return lastReaders(runtime, lingering);
+        })
+        .then(() => resolve(0));
     };
     const shim: Shim = {
       runtime,
@@ -120,10 +122,15 @@ function isOurs(connection: Connection): boolean {
   return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
 }
 
-/** The events that wait, clients that still read, and a moment for the answer that is on its way; bounded. */
-async function lastWords(runtime: QuickJsRuntime, events: Publisher, lingering: ReadonlySet<unknown>): Promise<void> {
+/** The events that wait, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
   const deadline = runtime.clock.monotonic() + SHUTDOWN_TIMEOUT;
   do await runtime.clock.sleep(SHUTDOWN_INTERVAL);
-  while ((!events.idle || lingering.size > 0) && runtime.clock.monotonic() < deadline);
+  while (!events.idle && runtime.clock.monotonic() < deadline);
   events.close();
+}
+
+/** Clients that have not read all of the output yet: each goes by itself when it has, or when it reads no more. */
+async function lastReaders(runtime: QuickJsRuntime, lingering: ReadonlySet<unknown>): Promise<void> {
+  while (lingering.size > 0) await runtime.clock.sleep(LINGER_INTERVAL);
 }

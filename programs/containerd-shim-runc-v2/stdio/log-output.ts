@@ -97,7 +97,10 @@ export function openLogOutput(
   };
   return {
     listen(stdin) {
-      if (attach !== null) server = new AttachServer(loop, { ...how, path: attach, stdin, progress }, streams);
+      if (attach === null) return;
+      const spillDirectory = path.slice(0, path.lastIndexOf("/") + 1);
+      const compressed = (inode: bigint) => file.replaceRotated(inode);
+      server = new AttachServer(loop, { ...how, path: attach, stdin, spillDirectory, progress, compressed }, streams);
     },
     sink(stream) {
       const sink: Sink = {

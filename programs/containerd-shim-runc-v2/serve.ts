@@ -22,6 +22,7 @@ import type { Container } from "./container.ts";
 import {
   DEFECT_LIMIT,
   DESCRIPTOR_RESERVE,
+  LINGER_INTERVAL,
   REST_AFTER,
   SERVER_LIMITS,
   SHUTDOWN_INTERVAL,
@@ -101,10 +102,12 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ending = true;
       listener.close();
       if (own.path !== "") unlinkIfThere(own.path);
-      void lastWords(runtime, events, lingering).then(() => {
-        server.close();
-        resolve(0);
-      });
+      void lastWords(runtime, events)
+        .then(() => {
+          server.close();
+          return lastReaders(runtime, lingering);
+        })
+        .then(() => resolve(0));
     };
     const shim: Shim = {
       runtime,
@@ -150,10 +153,15 @@ function isOurs(connection: Connection): boolean {
   return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
 }
 
-/** The events that wait, clients that still read, and a moment for the answer that is on its way; bounded. */
-async function lastWords(runtime: QuickJsRuntime, events: Publisher, lingering: ReadonlySet<unknown>): Promise<void> {
+/** The events that wait, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
   const deadline = runtime.clock.monotonic() + SHUTDOWN_TIMEOUT;
   do await runtime.clock.sleep(SHUTDOWN_INTERVAL);
-  while ((!events.idle || lingering.size > 0) && runtime.clock.monotonic() < deadline);
+  while (!events.idle && runtime.clock.monotonic() < deadline);
   events.close();
+}
+
+/** Clients that have not read all of the output yet: each goes by itself when it has, or when it reads no more. */
+async function lastReaders(runtime: QuickJsRuntime, lingering: ReadonlySet<unknown>): Promise<void> {
+  while (lingering.size > 0) await runtime.clock.sleep(LINGER_INTERVAL);
 }

@@ -64,8 +64,8 @@ export class FakeDoor implements Door {
     return 0;
   }
 
-  escapeJson(): never {
-    throw new Error("a fake door does not escape");
+  records(): never {
+    throw new Error("a fake door makes no records");
   }
 
   seccomp(): never {

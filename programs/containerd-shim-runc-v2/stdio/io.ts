@@ -4,8 +4,8 @@
 //                                       └─ failed ──▶ close
 //
 // Kinds, from the URIs of the request: FIFO or appended file (also file://), binary:// (a logging program reads the
-// pipes itself), json-file:// (the shim writes the log, for the first process of a task), nothing. With a terminal the
-// process's three streams are one pseudo-terminal, whose master comes from the runtime.
+// pipes itself), json-file:// and local:// (the shim writes the log, for the first process of a task), nothing. With a
+// terminal the process's three streams are one pseudo-terminal, whose master comes from the runtime.
 
 import { Failure } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
@@ -19,7 +19,7 @@ import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { startLogger } from "./binary.ts";
 import { openOutput, openStdin } from "./fifo.ts";
-import { type JsonFileOutput, openJsonFile } from "./json-output.ts";
+import { isLogUri, type LogOutput, openLogOutput } from "./log-output.ts";
 import { Pump, type Sink } from "./pump.ts";
 import { FdSink } from "./sinks.ts";
 import { StdinWriter } from "./stdin.ts";
@@ -49,7 +49,6 @@ export interface IoParts {
   lingering: Set<unknown>;
 }
 
-const JSON_FILE = "json-file://";
 const BINARY = "binary://";
 const ATTACH = "attach://";
 
@@ -66,7 +65,7 @@ export class ProcessIo {
   /** The shim's hold of the client's stdin FIFO, until CloseIO. */
   #stdinHold: fd.Fd | null = null;
   #stdinPump: Pump | null = null;
-  #output: JsonFileOutput | null = null;
+  #output: LogOutput | null = null;
   #closeLogger: (() => void) | null = null;
   #closed = false;
 
@@ -150,7 +149,7 @@ export class ProcessIo {
 
   async #openPipes(): Promise<void> {
     const { stdin, stdout, stderr } = this.#request;
-    if (stdout.startsWith(JSON_FILE)) this.#openLog(stdout, stderr);
+    if (isLogUri(stdout)) this.#openLog(stdout, stderr);
     else if (stdout.startsWith(BINARY)) await this.#openLogger(stdout);
     else {
       if (stdout !== "") await this.#openOutput(stdout, "stdout");
@@ -161,24 +160,24 @@ export class ProcessIo {
 
   /** The shim's own log, with the attach socket beside it. */
   #openLog(stdout: string, stderr: string): void {
-    this.#output = this.#jsonFile(stdout, stderr);
+    this.#output = this.#logOutput(stdout, stderr);
     if (this.#request.stdin !== "") this.#output.listen(this.#stdinPipe());
     else this.#output.listen(null);
     for (const stream of ["stdout", "stderr"] as const) this.#read(this.#outputPipe(stream), this.#output.sink(stream));
   }
 
-  #jsonFile(stdout: string, stderr: string): JsonFileOutput {
+  #logOutput(stdout: string, stderr: string): LogOutput {
     const { ownsLog, stdin, terminal } = this.#request;
-    if (!ownsLog) throw new Failure("invalid_argument", "json-file streams are for the first process of a task");
+    if (!ownsLog) throw new Failure("invalid_argument", "a log of the shim is for the first process of a task");
     if (stderr !== stdout && !(terminal && stderr === "")) {
-      throw new Failure("invalid_argument", "stdout and stderr of a json-file task name the same log");
+      throw new Failure("invalid_argument", "stdout and stderr of a task whose log the shim writes name the same log");
     }
     if (stdin !== "" && !stdin.startsWith(ATTACH)) {
-      throw new Failure("invalid_argument", "the stdin of a json-file task is attach:// or nothing");
+      throw new Failure("invalid_argument", "the stdin of a task whose log the shim writes is attach:// or nothing");
     }
     const { runtime, log, lingering } = this.#parts;
     const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
-    return openJsonFile(runtime.loop, stdout, { terminal, warn, lingering });
+    return openLogOutput(runtime.loop, stdout, { terminal, warn, lingering });
   }
 
   async #openLogger(uri: string): Promise<void> {
@@ -244,8 +243,8 @@ export class ProcessIo {
     const { stdin, stdout, stderr } = this.#request;
     const { output, input } = await console.receive();
     this.#stdin = new StdinWriter(loop, input, true);
-    if (stdout.startsWith(JSON_FILE)) {
-      this.#output = this.#jsonFile(stdout, stderr);
+    if (isLogUri(stdout)) {
+      this.#output = this.#logOutput(stdout, stderr);
       this.#output.listen(stdin === "" ? null : this.#stdin);
       this.#read(output, this.#output.sink("stdout"));
       return;

@@ -1,11 +1,13 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
-// connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
+// connection, from which dockerd reads as fast as its client does: what a slow one has not read the shim keeps.
 
 import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
   FRAME_CLOSE_STDIN,
+  FRAME_COMPRESSED,
   FRAME_ERROR,
+  FRAME_REPLACED,
   FRAME_STDERR,
   FRAME_STDIN,
   FRAME_STDOUT,
@@ -17,15 +19,16 @@ import { Failure } from "../../../base/errors.ts";
 import type { Connection } from "../../../base/runtime.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import type { ContainerLog } from "../containers/logging.ts";
 import { FrameReader } from "./frames.ts";
 
 /** Milliseconds the shim has for its answer to a subscription. */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
 
 export class ShimStreams implements ContainerStreams {
+  readonly keepsForClients = true;
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
-  readonly #subscriptions = new Set<Promise<void>>();
 
   constructor(socketPath: string, hasStdin: boolean) {
     this.#socketPath = socketPath;
@@ -47,8 +50,6 @@ export class ShimStreams implements ContainerStreams {
       void Promise.resolve().then(() => ready.finally(() => clearTimeout(timer)).catch(() => {}));
     });
     const reading = readFrames(connection, { sink, subscribed });
-    this.#subscriptions.add(reading);
-    void reading.finally(() => this.#subscriptions.delete(reading));
     await Promise.race([ready, reading]);
     return { [Symbol.dispose]: () => connection.close() };
   }
@@ -73,13 +74,25 @@ export class ShimStreams implements ContainerStreams {
     };
   }
 
-  async drained(limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | null = null;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs);
-    });
-    await Promise.race([Promise.all(this.#subscriptions), limit]);
-    if (timer !== null) clearTimeout(timer);
+  /** The shim tells the end only once the log is whole. Clients read on for as long as they like. */
+  async drained(): Promise<void> {}
+
+  async replaceRotated(inode: number): Promise<boolean> {
+    const connection = await connectUnix(this.#socketPath);
+    try {
+      const payload = new Uint8Array(8);
+      new DataView(payload.buffer).setBigUint64(0, BigInt(inode));
+      await connection.write(attachFrame(FRAME_COMPRESSED, payload));
+      const reader = new FrameReader();
+      for (const piece = new Uint8Array(64); ; ) {
+        const count = await connection.read(piece);
+        if (count === 0) throw new Failure("unavailable", "the shim closed the connection");
+        const answer = reader.push(piece.slice(0, count)).find(({ type }) => type === FRAME_REPLACED);
+        if (answer !== undefined) return answer.payload[0] === 1;
+      }
+    } finally {
+      connection.close();
+    }
   }
 
   close(): void {
@@ -96,7 +109,7 @@ async function readFrames(connection: Connection, to: { sink: OutputSink; subscr
       const count = await connection.read(piece);
       if (count === 0) break;
       for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-        if (type === FRAME_STDOUT || type === FRAME_STDERR) to.sink.take(type, payload);
+        if (type === FRAME_STDOUT || type === FRAME_STDERR) await to.sink.take(type, payload);
         else if (type === FRAME_SUBSCRIBED) to.subscribed();
         else if (type === FRAME_ERROR) error = decodeUtf8(payload);
       }
@@ -117,21 +130,11 @@ export interface ShimStdio {
 }
 
 /** The URIs of Tasks.Create for a container whose shim writes the log. */
-export function shimStdio(wanted: {
-  logPath: string;
-  maxSize: number | null;
-  maxFile: number;
-  attachPath: string;
-  stdin: boolean;
-}): ShimStdio {
+export function shimStdio(log: ContainerLog, how: { attachPath: string; stdin: boolean }): ShimStdio {
   const part = (text: string) => encodeURIComponent(text).replace(/%2F/g, "/");
-  const path = part(wanted.logPath);
-  const query = [`max-size=${wanted.maxSize ?? -1}`, `max-file=${wanted.maxFile}`, `attach=${part(wanted.attachPath)}`];
-  const output = `json-file://${path}?${query.join("&")}`;
-  return {
-    stdin: wanted.stdin ? "attach://" : "",
-    stdout: output,
-    stderr: output,
-    attachPath: wanted.attachPath,
-  };
+  const { driver, maxSize, maxFile } = log.settings;
+  const query = [`max-size=${maxSize ?? -1}`, `max-file=${maxFile}`, `attach=${part(how.attachPath)}`];
+  if (Object.keys(log.attrs).length > 0) query.push(`attrs=${part(JSON.stringify(log.attrs))}`);
+  const output = `${driver}://${part(log.path)}?${query.join("&")}`;
+  return { stdin: how.stdin ? "attach://" : "", stdout: output, stderr: output, attachPath: how.attachPath };
 }

@@ -1,7 +1,8 @@
 // Every bound of the shim, with its unit.
 
-/** Bytes read from a stream at once: while little comes, and while it flows; at most a frame's payload. */
-export const COPY_CHUNK_SMALL = 4 << 10;
+/** Bytes read from a stream at once: while little comes (it shares its page with the head of the journal), and while it
+ *  flows; at most a frame's payload. */
+export const COPY_CHUNK_SMALL = 3 << 10;
 export const COPY_CHUNK = 64 << 10;
 /** Bytes moved from one stream before others get their turn. */
 export const COPY_TURN = 256 << 10;
@@ -57,8 +58,21 @@ export const ATTACH_TURN = 1 << 20;
 export const ATTACH_STALL_TIMEOUT = 2_000;
 /** Milliseconds without any progress that a client which is to go (cut, or at the end of the output) has. */
 export const ATTACH_LINGER = 10_000;
+/** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
+export const ATTACH_RETURN_TIMEOUT = 2_000;
 /** Bytes of one line of the shim's own log. */
 export const LOG_LINE_LIMIT = 4 << 10;
+/** Attempts, and milliseconds between them, to learn the status of an ended process that is not the shim's child. */
+export const STATUS_ATTEMPTS = 3;
+export const STATUS_INTERVAL = 5;
+/** The exit status of a process whose end nobody can tell. */
+export const EXIT_UNKNOWN = 255;
+/** Bytes of a log that are looked at for records of the chunk that a killed shim had at hand. */
+export const RECOVERY_LIMIT = 8 << 20;
+/** Bytes of a file that holds a socket's address. */
+export const ADDRESS_LIMIT = 4096;
+/** Bytes of a record of a task or of a process. */
+export const RECORD_LIMIT = 64 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */

@@ -38,6 +38,8 @@ export interface Inherited {
   path: string;
   directory: string;
   ttrpcAddress: string;
+  /** Fills the shim with the tasks of one that was killed, before anybody is answered. */
+  takeOver: ((shim: Shim) => Promise<void>) | null;
 }
 
 /** The descriptor that a caller passes a listening socket in, when there is no -socket. */
@@ -72,7 +74,7 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   const path = command.socket.replace(/^unix:\/\//, "");
   const socket = path === "" ? new Fd(GIVEN_SOCKET) : listenUnix(path, 0o600);
   const ttrpcAddress = runtime.env["TTRPC_ADDRESS"] ?? "";
-  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress };
+  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress, takeOver: null };
 }
 
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
@@ -124,10 +126,14 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
     server.register(TaskV3, taskHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
     runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
-    void server.serve(listener, (connection) => {
-      events.hurry();
-      return isOurs(connection);
-    });
+    const answer = () => {
+      void server.serve(listener, (connection) => {
+        events.hurry();
+        return isOurs(connection);
+      });
+    };
+    if (own.takeOver === null) answer();
+    else void own.takeOver(shim).then(answer, shutdown);
   });
 }
 

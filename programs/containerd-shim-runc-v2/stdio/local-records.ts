@@ -68,6 +68,13 @@ export class LocalRecords implements RecordFormat {
     return { records, length: end };
   }
 
+  past(bytes: Uint8Array, records: number): number {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let at = 0;
+    for (let left = records; left > 0; left--) at = after(view, at) ?? bytes.length;
+    return at;
+  }
+
   /** Forwards from the start: what a crash left behind the last record may look like anything. */
   intact(file: number, size: number): number {
     const piece = new Uint8Array(PIECE);

@@ -54,8 +54,8 @@ export function sharesPids(bundle: string): boolean {
   }
 }
 
-XX
- *  shim again takes it for one whose task was never made, and throws its exit status away. */
+/** All pids of the container, by the runtime's own account. "None" is no answer: a daemon of containerd 2.x that finds
+ *  a shim again takes it for one whose task was never made, and throws its exit status away. */
 export async function pidsOf(runc: Runc, id: string): Promise<number[]> {
   const text = await runc.run("OCI runtime ps failed", ["ps", "--format", "json", id]);
   // The original runtime says null.

@@ -17,7 +17,7 @@ import { Crowd } from "./crowd.ts";
 import * as frames from "./frame.ts";
 import * as limits from "./limits.ts";
 import { headersOf, NAMESPACE_HEADER } from "./metadata.ts";
-import { deadlineFailure, statusOf } from "./status.ts";
+import { answerOf, deadlineFailure, statusOf } from "./status.ts";
 
 interface Registered {
   methods: ReadonlyMap<string, { method: AnyMethod; call: AnyHandlers[string] }>;
@@ -209,7 +209,7 @@ class ServedConnection {
       );
       finish({ status: null, payload: found.method.response.encode(answer) });
     } catch (thrown) {
-      finish({ status: statusOf(thrown), payload: new Uint8Array(0) });
+      finish({ status: answerOf(thrown), payload: new Uint8Array(0) });
     }
   }
 

@@ -21,6 +21,7 @@ import type { Container } from "./container.ts";
 import { DEFECT_LIMIT, DESCRIPTOR_RESERVE, SERVER_LIMITS, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
+import { SandboxService, sandboxHandlers } from "./serve/sandbox.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
 import type { Shim } from "./shim.ts";
 
@@ -106,10 +107,13 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
       defaults: command.defaults,
       containers: new Map<string, Container>(),
+      sandbox: null,
       shutdown,
     };
-    server.register(TaskV2, taskHandlers(shim));
-    server.register(TaskV3, taskHandlers(shim));
+    const tasks = taskHandlers(shim);
+    server.register(TaskV2, tasks);
+    server.register(TaskV3, tasks);
+    server.register(SandboxService, sandboxHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
     runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
     void server.serve(listener, (connection) => {

@@ -48,7 +48,7 @@ export class Sandbox {
 
   start(now: bigint): void {
     if (this.createdAt !== 0n) throw new Failure("failed_precondition", `sandbox ${this.id} has been started`);
-    this.pid = hold(this.#plan);
+    this.pid = hold(this.id, this.#plan);
     this.createdAt = now;
     this.#reaper.expect(this.pid, (ended) => this.#over(ended));
   }
@@ -96,14 +96,14 @@ export function planOf(bundle: string, network: string): Plan {
 }
 
 /** The pid of the process that holds them, once it does. */
-function hold(plan: Plan): number {
+function hold(id: string, plan: Plan): number {
   let flags = 0;
   for (const [kind, path] of plan.namespaces) if (path === "") flags |= NAMESPACES[kind].flag;
   const report = fd.pipe();
   using answer = report.read;
   // 64 bits: the highest flag in use is the sign of a 32-bit number.
   const { pid } = clone({ flags: BigInt(flags >>> 0), cgroup: null, pidfd: false });
-  if (pid === 0) beHolder(plan, report.write);
+  if (pid === 0) beHolder(id, plan, report.write);
   report.write.close();
   const said = fd.readAll(answer.number, SANDBOX_REPORT_LIMIT);
   if (said.length === 1 && said[0] === READY) return pid;
@@ -115,7 +115,7 @@ function hold(plan: Plan): number {
 const READY = 0;
 
 /** In the child, which is a copy of the shim: it keeps nothing of it open and never returns. */
-function beHolder({ namespaces, hostname }: Plan, report: fd.Fd): never {
+function beHolder(id: string, { namespaces, hostname }: Plan, report: fd.Fd): never {
   try {
     setParentDeathSignal(SIGKILL);
     for (const [kind, path] of namespaces) if (path !== "") joinNamespace(kind, path);
@@ -129,6 +129,7 @@ function beHolder({ namespaces, hostname }: Plan, report: fd.Fd): never {
     setDisposition(SIGCHLD, "ignore");
     newSession();
     setName("sandbox");
+    door().title(`sandbox ${id}`);
     fd.write(report.number, Uint8Array.of(READY));
     closeFrom(0);
     for (;;) pause(DAY);

@@ -15,11 +15,15 @@ const SEALS = 0xf;
 
 /** Before anything enters a container. */
 export function requireSealed(): void {
-  if ((mountFlags("/proc/self/exe") & ST_RDONLY) !== 0 || isSealedMemory()) return;
+  if (isSealed()) return;
   throw new Failure(
     "failed_precondition",
     "the runtime's executable is not on a read-only mount, and no copy could be made",
   );
+}
+
+export function isSealed(): boolean {
+  return (mountFlags("/proc/self/exe") & ST_RDONLY) !== 0 || isSealedMemory();
 }
 
 function isSealedMemory(): boolean {

@@ -1,12 +1,14 @@
 //! The door: the few primitives through which TypeScript reaches the machine. Mechanism only; what a number means is
 //! known in linux/ (TypeScript). Border names and their order are those of linux/door.ts.
 
-use crate::{seccomp, text, Start};
+use crate::{lines, seccomp, text, Start};
 use rquickjs_sys as js;
 use std::ffi::{c_char, c_int, CStr};
 
-type Arguments = *mut js::JSValue;
-type Function = unsafe extern "C" fn(*mut js::JSContext, js::JSValue, c_int, Arguments) -> js::JSValue;
+type Context = *mut js::JSContext;
+type Value = js::JSValue;
+type Arguments = *mut Value;
+type Function = unsafe extern "C" fn(Context, Value, c_int, Arguments) -> Value;
 
 /// System calls take at most six arguments.
 const SYSCALL_ARGUMENTS: usize = 6;
@@ -20,14 +22,16 @@ static mut TITLE: (*mut u8, usize) = (std::ptr::null_mut(), 0);
 /// `context` must be live.
 pub unsafe fn make(context: *mut js::JSContext) -> js::JSValue {
     let door = js::JS_NewObject(context);
-    let functions: [(&CStr, Function, c_int); 8] = [
+    let functions: [(&CStr, Function, c_int); 10] = [
         (c"syscall", syscall, 7),
+        (c"syscalls", syscalls, 1),
         (c"address", address, 1),
         (c"memory", memory, 2),
         (c"encode", encode, 1),
         (c"decode", decode, 3),
         (c"title", title, 1),
-        (c"escapeJson", escape_json, 5),
+        (c"collect", collect, 0),
+        (c"records", records, 5),
         (c"seccomp", seccomp::compile, 5),
     ];
     for (name, function, length) in functions {
@@ -114,14 +118,16 @@ fn number(context: *mut js::JSContext, value: i64) -> js::JSValue {
     }
 }
 
+/// collect(): frees objects that only refer to each other; gives the address of this very frame: below it all is free.
+unsafe extern "C" fn collect(context: Context, _this: Value, _count: c_int, _arguments: Arguments) -> Value {
+    js::JS_RunGC(js::JS_GetRuntime(context));
+    let here = 0u8;
+    number(context, std::ptr::addr_of!(here) as i64)
+}
+
 /// syscall(number, ...arguments): the raw result, a negative errno on failure. Strings go as NUL-terminated bytes,
 /// buffers as their address, null as 0. A string with a NUL inside is refused: the kernel would see another path.
-unsafe extern "C" fn syscall(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn syscall(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     let mut code = 0i64;
     if js::JS_ToInt64(context, &mut code, argument(count, arguments, 0)) != 0 {
         return js::JS_EXCEPTION;
@@ -135,6 +141,19 @@ unsafe extern "C" fn syscall(
         }
     }
     number(context, raw(code, &words))
+}
+
+/// syscalls(rows): each row is a number and six arguments, as 64-bit words; the result takes the number's place.
+/// Nothing runs between two of them. Gives the last result.
+unsafe extern "C" fn syscalls(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
+    let Some(rows) = buffer(context, argument(count, arguments, 0)) else { return js::JS_EXCEPTION };
+    let mut last = 0;
+    for row in rows.chunks_exact_mut(8 * (1 + SYSCALL_ARGUMENTS)) {
+        let words = row.as_mut_ptr() as *mut i64;
+        last = raw(words.read_unaligned(), &(words.add(1) as *const [i64; SYSCALL_ARGUMENTS]).read_unaligned());
+        words.write_unaligned(last);
+    }
+    number(context, last)
 }
 
 /// One argument as the kernel wants it; false leaves a pending exception.
@@ -178,12 +197,7 @@ unsafe fn raw(code: i64, words: &[i64; SYSCALL_ARGUMENTS]) -> i64 {
 }
 
 /// address(buffer): where its bytes lie. Valid while the buffer is referenced and not resized.
-unsafe extern "C" fn address(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn address(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     match buffer(context, argument(count, arguments, 0)) {
         Some(bytes) => number(context, bytes.as_ptr() as i64),
         None => js::JS_EXCEPTION,
@@ -191,12 +205,7 @@ unsafe extern "C" fn address(
 }
 
 /// memory(address, length): a view of mapped memory as a Uint8Array. The caller vouches for the range's life.
-unsafe extern "C" fn memory(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn memory(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     let (mut start, mut length) = (0i64, 0i64);
     if js::JS_ToInt64(context, &mut start, argument(count, arguments, 0)) != 0
         || js::JS_ToInt64(context, &mut length, argument(count, arguments, 1)) != 0
@@ -207,12 +216,7 @@ unsafe extern "C" fn memory(
 }
 
 /// encode(text): its bytes, surrogate escapes undone.
-unsafe extern "C" fn encode(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn encode(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     let mut bytes = Vec::new();
     if !text::bytes_of(context, argument(count, arguments, 0), &mut bytes) {
         return js::JS_EXCEPTION;
@@ -221,12 +225,7 @@ unsafe extern "C" fn encode(
 }
 
 /// decode(buffer, start, end): the text of that part of the bytes.
-unsafe extern "C" fn decode(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn decode(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     let Some(bytes) = buffer(context, argument(count, arguments, 0)) else { return js::JS_EXCEPTION };
     let (mut start, mut end) = (0i64, bytes.len() as i64);
     if count > 1 && js::JS_ToInt64(context, &mut start, *arguments.add(1)) != 0
@@ -241,12 +240,7 @@ unsafe extern "C" fn decode(
 }
 
 /// title(text): what `ps` shows as this process's command line, cut to the room the kernel gave.
-unsafe extern "C" fn title(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
+unsafe extern "C" fn title(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
     let mut bytes = Vec::new();
     if !text::bytes_of(context, argument(count, arguments, 0), &mut bytes) {
         return js::JS_EXCEPTION;
@@ -260,30 +254,15 @@ unsafe extern "C" fn title(
     js::JS_UNDEFINED
 }
 
-/// escapeJson(from, start, end, into, at): writes the bytes as the inside of a JSON string (invalid UTF-8 becomes
-/// U+FFFD, as Go's encoder does) and returns where it stopped writing; -1 if `into` has no room for the worst case.
-unsafe extern "C" fn escape_json(
-    context: *mut js::JSContext,
-    _this: js::JSValue,
-    count: c_int,
-    arguments: Arguments,
-) -> js::JSValue {
-    let (mut start, mut end, mut at) = (0i64, 0i64, 0i64);
-    let from = buffer(context, argument(count, arguments, 0));
-    let into = buffer(context, argument(count, arguments, 3));
-    let (Some(from), Some(into)) = (from, into) else { return js::JS_EXCEPTION };
-    if js::JS_ToInt64(context, &mut start, argument(count, arguments, 1)) != 0
-        || js::JS_ToInt64(context, &mut end, argument(count, arguments, 2)) != 0
-        || js::JS_ToInt64(context, &mut at, argument(count, arguments, 4)) != 0
-    {
+/// records(from, into, prefix, suffix, cursor): see lines.rs.
+unsafe extern "C" fn records(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
+    let bytes = |at| buffer(context, argument(count, arguments, at));
+    let [Some(from), Some(into), Some(prefix), Some(suffix), Some(cursor)] = [0, 1, 2, 3, 4].map(bytes) else {
         return js::JS_EXCEPTION;
-    }
-    let (Some(part), Some(room)) = (from.get(start.max(0) as usize..end.max(0) as usize), into.get_mut(at as usize..))
-    else {
-        return js::JS_ThrowRangeError(context, c"escapeJson: outside of a buffer".as_ptr());
     };
-    match text::escape(part, room) {
-        Some(length) => number(context, at + length as i64),
-        None => number(context, -1),
+    // SAFETY: any bits are whole numbers.
+    match lines::records(from, into, (prefix, suffix), cursor.align_to_mut().1) {
+        Some(()) => js::JS_UNDEFINED,
+        None => js::JS_ThrowRangeError(context, c"records: outside of a buffer".as_ptr()),
     }
 }

@@ -8,6 +8,7 @@ pub mod arena;
 mod door;
 pub mod engine;
 mod image;
+mod lines;
 mod seal;
 mod seccomp;
 mod text;

@@ -55,61 +55,6 @@ fn decode(bytes: &[u8]) -> Vec<u16> {
     units
 }
 
-/// Writes `bytes` as the inside of a JSON string and returns the length, or None when `into` might not hold it (six
-/// bytes for each byte is the worst case). Escapes as Go's encoding/json does by default: control characters, quote,
-/// backslash, <, >, &, U+2028 and U+2029; invalid bytes become U+FFFD.
-pub fn escape(bytes: &[u8], into: &mut [u8]) -> Option<usize> {
-    if into.len() < bytes.len() * 6 {
-        return None;
-    }
-    let mut at = 0;
-    let mut put = |part: &[u8]| {
-        into[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    };
-    for chunk in bytes.utf8_chunks() {
-        let valid = chunk.valid().as_bytes();
-        let mut clean = 0;
-        for (index, byte) in valid.iter().enumerate() {
-            let (escaped, taken) = match *byte {
-                b'"' => (&b"\\\""[..], 1),
-                b'\\' => (&b"\\\\"[..], 1),
-                b'\n' => (&b"\\n"[..], 1),
-                b'\r' => (&b"\\r"[..], 1),
-                b'\t' => (&b"\\t"[..], 1),
-                b'<' => (&b"\\u003c"[..], 1),
-                b'>' => (&b"\\u003e"[..], 1),
-                b'&' => (&b"\\u0026"[..], 1),
-                0xe2 if valid[index..].starts_with(b"\xe2\x80\xa8") => (&b"\\u2028"[..], 3),
-                0xe2 if valid[index..].starts_with(b"\xe2\x80\xa9") => (&b"\\u2029"[..], 3),
-                0..=0x1f => (&CONTROL[usize::from(*byte)][..], 1),
-                _ => continue,
-            };
-            put(&valid[clean..index]);
-            put(escaped);
-            clean = index + taken;
-        }
-        put(&valid[clean..]);
-        for _ in chunk.invalid() {
-            put(b"\\ufffd");
-        }
-    }
-    Some(at)
-}
-
-const CONTROL: [[u8; 6]; 32] = control();
-
-const fn control() -> [[u8; 6]; 32] {
-    let mut table = [*b"\\u0000"; 32];
-    let mut at = 0;
-    while at < 32 {
-        table[at][4] = b'0' + (at / 16) as u8;
-        table[at][5] = b"0123456789abcdef"[at % 16];
-        at += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,16 +66,5 @@ mod tests {
             encode(&decode(bytes), &mut back);
             assert_eq!(back, bytes);
         }
-    }
-
-    #[test]
-    fn a_log_line_is_escaped_as_the_original_does() {
-        let mut into = [0; 256];
-        let length = escape("a\"b\\\n\t\u{1}<&>\u{2028}\u{e9}".as_bytes(), &mut into).unwrap();
-        let expected = "a\\\"b\\\\\\n\\t\\u0001\\u003c\\u0026\\u003e\\u2028\u{e9}";
-        assert_eq!(std::str::from_utf8(&into[..length]).unwrap(), expected);
-        let length = escape(b"x\xff\xfey", &mut into).unwrap();
-        assert_eq!(&into[..length], b"x\\ufffd\\ufffdy");
-        assert!(escape(b"abc", &mut into[..17]).is_none());
     }
 }

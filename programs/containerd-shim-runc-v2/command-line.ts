@@ -1,4 +1,4 @@
-// The shim's command line: Go's flag dialect, then an action (start, delete) or none.
+// The shim's command line: Go's flag dialect, then an action (start, adopt, delete) or none.
 //
 // The flags of the first shim (containerd 1.0, named containerd-shim or docker-containerd-shim) are taken, too: those
 // with a meaning here become the defaults of what a task's options leave open. What came before that, the arguments
@@ -7,7 +7,7 @@
 import type { Flag } from "../../base/flags/flagset.ts";
 import { FlagError, FlagSet } from "../../base/flags/flagset.ts";
 
-const ACTIONS = ["start", "delete"];
+const ACTIONS = ["start", "adopt", "delete"];
 const BEFORE_SOCKETS =
   "the arguments <id> <bundle> <runtime> are those of containerd before 1.0 (2017), whose shim spoke through FIFOs; " +
   "this one serves containerd 1.2 and later";

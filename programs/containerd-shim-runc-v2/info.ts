@@ -10,11 +10,14 @@ import { startProgram } from "./call/program.ts";
 import { findProgram } from "./call/runc.ts";
 import { RUNC_OUTPUT_LIMIT, STDIN_LIMIT } from "./limits.ts";
 import { parseOptions, runtimeOf } from "./options.ts";
+import { LOG_SCHEMES } from "./stdio/log-output.ts";
 
 const VERSION = "0.1.0";
 const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
-/** The shim writes json-file logs and serves attach sockets itself when a task's stdio URIs ask for it. */
-const OWN_LOG = ["io.gantry.stdio", "json-file"] as const;
+/** The shim writes logs of these formats and serves attach sockets itself when a task's stdio URIs ask for it. */
+const OWN_LOG = "io.gantry.stdio";
+/** It has the action `adopt`. */
+const ADOPTS = "io.gantry.adopt";
 
 export function versionText(name: string): string {
   return `${name.replace(/^.*\//, "")}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
@@ -29,7 +32,7 @@ export function printInfo(): number {
     version: { version: VERSION, revision: "gantry" },
     options,
     features: features === null ? null : { typeUrl: FEATURES, value: encodeUtf8(features) },
-    annotations: { [OWN_LOG[0]]: OWN_LOG[1] },
+    annotations: { [OWN_LOG]: LOG_SCHEMES.join(","), [ADOPTS]: "1" },
   });
   fd.writeAll(1, info);
   return 0;

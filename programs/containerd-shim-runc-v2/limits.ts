@@ -1,7 +1,13 @@
 // Every bound of the shim, with its unit.
 
-/** Bytes moved from one descriptor at a time before others get their turn. */
-export const COPY_CHUNK = 32 << 10;
+/** Bytes read from a stream at once: while little comes (it shares its page with the head of the journal), and while it
+ *  flows; at most a frame's payload. */
+export const COPY_CHUNK_SMALL = 3 << 10;
+export const COPY_CHUNK = 64 << 10;
+/** Bytes moved from one stream before others get their turn. */
+export const COPY_TURN = 256 << 10;
+/** Milliseconds without a chunk of some size after which the buffers for large ones are given back. */
+export const RELAX_INTERVAL = 100;
 /** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */
 export const STDIN_LIMIT = 1 << 20;
 /** Bytes of config.json, of runc's log and of its output. */
@@ -29,28 +35,50 @@ export const EVENT_QUEUE_LIMIT = 2048;
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
 export const EVENT_RETRY_LAST = 10_000;
-/** Milliseconds that the end of the shim waits for its last events and answers. */
+/** Milliseconds that the end of the shim waits for its last events and answers. It stays on for clients that still read
+ *  (ATTACH_LINGER is what each of them has), and serves nobody else then. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
+export const LINGER_INTERVAL = 50;
 /** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
 export const EARLY_EXIT_LIMIT = 4096;
-/** Docker's json-file: bytes of one part of a long line. */
+/** Docker's logs: bytes of one part of a long line. The host knows it, too (host/src/lines.rs). */
 export const LOG_PART = 16 << 10;
+/** Nanoseconds between two looks at the log's file while it is written: somebody may delete or empty it. */
+export const LOG_LOOK_INTERVAL = 1_000_000_000n;
 export const LOG_SIZE_DEFAULT = 20 << 20;
 export const LOG_FILES_DEFAULT = 5;
-/** Attach socket: clients at a time, and bytes queued for one client. */
+/** Attach socket: clients at a time, and bytes kept for one client, in memory and then on disk. */
 export const ATTACH_CLIENT_LIMIT = 64;
-export const ATTACH_QUEUE_LIMIT = 1 << 20;
+export const ATTACH_QUEUE_LIMIT = 256 << 10;
+export const ATTACH_SPILL_LIMIT = 256 << 20;
+/** Bytes sent of what was kept for a client before others get their turn. */
+export const ATTACH_TURN = 1 << 20;
 /** Milliseconds without any progress after which a client with a full queue is cut. */
 export const ATTACH_STALL_TIMEOUT = 2_000;
-/** Milliseconds that a client which is to go (cut, or at the end of the output) has to read what is left for it. */
+/** Milliseconds without any progress that a client which is to go (cut, or at the end of the output) has. */
 export const ATTACH_LINGER = 10_000;
+/** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
+export const ATTACH_RETURN_TIMEOUT = 2_000;
 /** Bytes of one line of the shim's own log. */
 export const LOG_LINE_LIMIT = 4 << 10;
+/** Attempts, and milliseconds between them, to learn the status of an ended process that is not the shim's child. */
+export const STATUS_ATTEMPTS = 3;
+export const STATUS_INTERVAL = 5;
+/** The exit status of a process whose end nobody can tell. */
+export const EXIT_UNKNOWN = 255;
+/** Bytes of a log that are looked at for records of the chunk that a killed shim had at hand. */
+export const RECOVERY_LIMIT = 8 << 20;
+/** Bytes of a file that holds a socket's address. */
+export const ADDRESS_LIMIT = 4096;
+/** Bytes of a record of a task or of a process. */
+export const RECORD_LIMIT = 64 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
 export const DEFECT_LIMIT = 100;
+/** Milliseconds without any event after which a shim gives back what memory it can. */
+export const REST_AFTER = 500;
 /** Loop devices tried while others take the free ones first. */
 export const LOOP_ATTEMPTS = 100;
 /** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */

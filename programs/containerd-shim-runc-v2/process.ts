@@ -4,7 +4,9 @@
 //        └──────────────────┴── exit: output drained, status kept, waiters told, event out ──▶ stopped ──delete──▶ gone
 
 import { Failure } from "../../base/errors.ts";
-import type { CancelSource } from "../../wire/call.ts";
+import type { Loop } from "../../runtime/quickjs/loop.ts";
+import { Cancel, type CancelSource } from "../../wire/call.ts";
+import { DRAIN_TIMEOUT } from "./limits.ts";
 import type { Ended } from "./reaper.ts";
 import type { ProcessIo } from "./stdio/io.ts";
 
@@ -25,6 +27,8 @@ export class Process {
   readonly execId: string;
   readonly stdio: StdioNames;
   pid = 0;
+  /** With which the pid means this process alone. */
+  startTime = "";
   status: Status = "created";
   io: ProcessIo | null = null;
   ended: Ended | null = null;
@@ -103,4 +107,15 @@ export class Process {
       throw new Failure("unknown", `cannot delete a ${this.status} process`);
     }
   }
+}
+
+/** Its end, or the time for it is over. */
+export function endOf(loop: Loop, process: Process): Promise<void> {
+  return new Promise((resolve) => {
+    const timeout = loop.timer(DRAIN_TIMEOUT, resolve);
+    void process.wait(new Cancel()).then(() => {
+      timeout[Symbol.dispose]();
+      resolve();
+    });
+  });
 }

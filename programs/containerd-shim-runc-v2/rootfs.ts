@@ -27,7 +27,7 @@ export async function mountRootfs(mounts: readonly Mount[], rootfs: string, reap
     for (const one of mounts) await mountOne(one, rootfs, reaper);
   } catch (thrown) {
     unmountAll(rootfs);
-    throw thrown;
+    throw new Failure("unknown", `failed to mount rootfs component: ${messageOf(thrown)}`, { cause: thrown });
   }
 }
 

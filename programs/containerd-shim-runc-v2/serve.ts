@@ -7,6 +7,7 @@ import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
+import { givingBackMemory } from "../../linux/resident.ts";
 import { raiseOwnFileLimit } from "../../linux/resource.ts";
 import { SIGHUP, SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
@@ -18,7 +19,15 @@ import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, DESCRIPTOR_RESERVE, SERVER_LIMITS, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import {
+  DEFECT_LIMIT,
+  DESCRIPTOR_RESERVE,
+  LINGER_INTERVAL,
+  REST_AFTER,
+  SERVER_LIMITS,
+  SHUTDOWN_INTERVAL,
+  SHUTDOWN_TIMEOUT,
+} from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { SandboxService, sandboxHandlers } from "./serve/sandbox.ts";
@@ -30,6 +39,8 @@ export interface Inherited {
   path: string;
   directory: string;
   ttrpcAddress: string;
+  /** Fills the shim with the tasks of one that was killed, before anybody is answered. */
+  takeOver: ((shim: Shim) => Promise<void>) | null;
 }
 
 /** The descriptor that a caller passes a listening socket in, when there is no -socket. */
@@ -64,7 +75,7 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   const path = command.socket.replace(/^unix:\/\//, "");
   const socket = path === "" ? new Fd(GIVEN_SOCKET) : listenUnix(path, 0o600);
   const ttrpcAddress = runtime.env["TTRPC_ADDRESS"] ?? "";
-  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress };
+  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress, takeOver: null };
 }
 
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
@@ -73,6 +84,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
   // A hangup of whoever started the daemon by hand is no reason to leave containers alone.
   for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "ignore");
   const { log } = own;
+  runtime.loop.onRest(REST_AFTER, givingBackMemory);
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
     { runtime, reaper, log },
@@ -93,10 +105,12 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ending = true;
       listener.close();
       if (own.path !== "") unlinkIfThere(own.path);
-      void lastWords(runtime, events, lingering).then(() => {
-        server.close();
-        resolve(0);
-      });
+      void lastWords(runtime, events)
+        .then(() => {
+          server.close();
+          return lastReaders(runtime, lingering);
+        })
+        .then(() => resolve(0));
     };
     const shim: Shim = {
       runtime,
@@ -116,10 +130,14 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
     server.register(SandboxService, sandboxHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
     runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
-    void server.serve(listener, (connection) => {
-      events.hurry();
-      return isOurs(connection);
-    });
+    const answer = () => {
+      void server.serve(listener, (connection) => {
+        events.hurry();
+        return isOurs(connection);
+      });
+    };
+    if (own.takeOver === null) answer();
+    else void own.takeOver(shim).then(answer, shutdown);
   });
 }
 
@@ -145,10 +163,15 @@ function isOurs(connection: Connection): boolean {
   return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
 }
 
-/** The events that wait, clients that still read, and a moment for the answer that is on its way; bounded. */
-async function lastWords(runtime: QuickJsRuntime, events: Publisher, lingering: ReadonlySet<unknown>): Promise<void> {
+/** The events that wait, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
   const deadline = runtime.clock.monotonic() + SHUTDOWN_TIMEOUT;
   do await runtime.clock.sleep(SHUTDOWN_INTERVAL);
-  while ((!events.idle || lingering.size > 0) && runtime.clock.monotonic() < deadline);
+  while (!events.idle && runtime.clock.monotonic() < deadline);
   events.close();
+}
+
+/** Clients that have not read all of the output yet: each goes by itself when it has, or when it reads no more. */
+async function lastReaders(runtime: QuickJsRuntime, lingering: ReadonlySet<unknown>): Promise<void> {
+  while (lingering.size > 0) await runtime.clock.sleep(LINGER_INTERVAL);
 }

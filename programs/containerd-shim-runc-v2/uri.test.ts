@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseLogUri } from "./stdio/json-output.ts";
+import { parseLogUri } from "./stdio/log-output.ts";
 import { parseUri } from "./uri.ts";
 
 test("a bare path is a path whatever is in it", () => {
@@ -25,19 +25,25 @@ test("paths and queries are percent-decoded, byte by byte", () => {
 
 test("a log's URI has defaults and refuses what is no absolute path or positive number", () => {
   assert.deepEqual(parseLogUri("json-file:///a/b.log"), {
+    format: "json-file",
+    attrs: {},
     path: "/a/b.log",
     maxSize: 20 << 20,
     maxFiles: 5,
     attach: null,
   });
-  const full = parseLogUri("json-file:///a%3Fb?max-size=10&max-file=1&attach=%2Frun%2Fs");
-  assert.deepEqual(full, { path: "/a?b", maxSize: 10, maxFiles: 1, attach: "/run/s" });
+  const full = parseLogUri("local:///a%3Fb?max-size=10&max-file=1&attach=%2Frun%2Fs&attrs=%7B%22a%22%3A%22b%22%7D");
+  const paths = { path: "/a?b", attach: "/run/s" };
+  assert.deepEqual(full, { format: "local", ...paths, maxSize: 10, maxFiles: 1, attrs: { a: "b" } });
+  assert.equal(parseLogUri("json-file:///a?max-size=-1").maxSize, Number.POSITIVE_INFINITY);
   for (const bad of [
     "json-file://a",
     "json-file:///a?max-size=0",
     "json-file:///a?max-file=-1",
     "json-file:///a?attach=b",
+    "json-file:///a?attrs=[]",
+    "json-file:///a?attrs={%22a%22:1}",
   ]) {
-    assert.throws(() => parseLogUri(bad), /not an? (absolute path|positive number)/);
+    assert.throws(() => parseLogUri(bad), /not an? (absolute path|positive number|object of strings)/);
   }
 });

@@ -2,6 +2,7 @@
 
 import { Failure } from "../../base/errors.ts";
 import { type FlagEntry, FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
+import type { Caller } from "../../container/detached.ts";
 import { cleanPath } from "../../container/spec/check.ts";
 import { door } from "../../linux/door.ts";
 import { workingDirectory, writeAll } from "../../linux/fd.ts";
@@ -18,6 +19,11 @@ export interface Context {
   /** Of the environment; null when it is not set. */
   variable(name: string): string | null;
   environment(): Record<string, string>;
+}
+
+/** Who asks container/ for something: this command line. */
+export function callerOf({ root, rootless, systemd, variable, log }: Context): Caller {
+  return { root, rootless, systemd, variable, warn: (message) => log.warn(message), debug: log.stages };
 }
 
 export interface Command {

@@ -2,12 +2,12 @@
 //
 //     runc [global options] command [command options] [arguments]
 
-import { Failure, messageOf } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import { FlagError, FlagSet, HelpRequested } from "../../base/flags/flagset.ts";
 import { lookUp } from "../../base/lookup.ts";
+import { checkSystemd } from "../../container/detached.ts";
 import { DEFAULT_ROOT } from "../../container/layout.ts";
 import type { Door } from "../../linux/door.ts";
-import { stat } from "../../linux/fd.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { absolute, type Command, type Context, formatFlags, Line, print } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
@@ -40,7 +40,7 @@ export function main(door: Door): number {
   let log = new Log("", { json: globals.logFormat.value === "json", debug: globals.debug.value });
   try {
     log = new Log(globals.log.value, { json: checkedFormat(globals.logFormat.value), debug: globals.debug.value });
-    checkGlobals(globals);
+    checkSystemd({ systemd: globals.systemd.value });
     const variable = (name: string) => variableOf(door, name);
     const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(variable);
     const given = { debug: globals.debug.value, rootless: globals.rootless.value, systemd: globals.systemd.value };
@@ -86,15 +86,6 @@ function defineGlobals(flags: FlagSet) {
 function checkedFormat(format: string): boolean {
   if (format !== "json" && format !== "text") throw new FlagError(`invalid log-format: ${format}`);
   return format === "json";
-}
-
-function checkGlobals({ systemd }: ReturnType<typeof defineGlobals>): void {
-  if (systemd.value && stat("/run/systemd/system") === null) {
-    throw new Failure(
-      "failed_precondition",
-      "systemd cgroup flag passed, but systemd support for managing cgroups is not available",
-    );
-  }
 }
 
 /** One of many is looked for: all of them as an object would cost more than everything else that a flag does. */

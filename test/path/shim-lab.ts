@@ -5,7 +5,9 @@ import { spawnSync } from "node:child_process";
 import {
   closeSync,
   constants,
+  cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -132,16 +134,38 @@ export class ShimLab implements AsyncDisposable {
     return this.#sides.bootstraps === true ? BootstrapResult.decode(new Uint8Array(raw)).address : stdout.trim();
   }
 
-  startCommand(id: string, bundle: string, how: { action?: string; input?: Uint8Array } = {}) {
+  /** Two bundles side by side, as a daemon has them: the first container's, moved there, and one more. */
+  siblings(id: string, args: readonly string[], change: (config: Spec) => void): { first: string; second: string } {
+    const folder = join(this.folder, "bundles");
+    mkdirSync(folder);
+    const [first, second] = [join(folder, this.id), join(folder, id)];
+    cpSync(this.path, first, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.bundle(args, change), second, { recursive: true, verbatimSymlinks: true });
+    this.path = first;
+    writeFileSync(join(first, "address"), this.address);
+    this.startCommand(id, second);
+    return { first, second };
+  }
+
+  startCommand(
+    id: string,
+    bundle: string,
+    how: { action?: string; input?: Uint8Array; shim?: string; env?: Record<string, string>; pidfd?: number } = {},
+  ) {
     const flags = ["-namespace", this.namespace, "-id", id, "-address", join(this.folder, "grpc")];
     const env = {
       ...process.env,
       TTRPC_ADDRESS: join(this.folder, "events"),
       CONTAINERD_SHIM_SOCKET_DIR: join(this.folder, "s"),
+      ...how.env,
     };
     const line = [...flags, "-publish-binary", "/bin/false", how.action ?? "start"];
     const options = { cwd: bundle, env, input: how.input ?? "", timeout: 10_000 };
-    const { status, stdout, stderr } = spawnSync(this.#sides.shim ?? SHIM, line, { ...options, encoding: "buffer" });
+    const { status, stdout, stderr } = spawnSync(how.shim ?? this.#sides.shim ?? SHIM, line, {
+      ...options,
+      stdio: ["pipe", "pipe", "pipe", ...(how.pidfd === undefined ? [] : [how.pidfd])],
+      encoding: "buffer",
+    });
     return { status, stdout: stdout.toString(), stderr: stderr.toString(), raw: stdout };
   }
 
@@ -158,6 +182,23 @@ export class ShimLab implements AsyncDisposable {
   /** Another service of the shim. */
   service<S extends AnyService>(service: S): ClientOf<S> {
     return this.#client!.of(service);
+  }
+
+  /** SIGKILL of the shim; resolves when it is gone. */
+  async killShim(): Promise<void> {
+    process.kill(this.shimPid, "SIGKILL");
+    await this.eventually("the shim's end", () => !this.alive());
+    this.#client?.close();
+  }
+
+  /** Another shim takes over, and the lab is connected to it. What it refuses with is thrown. */
+  async adopt(how: { shim?: string; pidfd?: number } = {}): Promise<void> {
+    const env: Record<string, string> = how.pidfd === undefined ? {} : { TASK_PIDFD: "3" };
+    const answer = this.startCommand(this.id, this.path, { ...how, action: "adopt", env });
+    if (answer.status !== 0) throw new Error(`adopt: ${answer.status}: ${answer.stderr}`);
+    this.address = answer.stdout.trim();
+    await this.connect();
+    this.shimPid = (await this.task.connect({ id: this.id })).shimPid;
   }
 
   /** The connection and the events' receiver go away, as with a killed daemon. */

@@ -75,8 +75,13 @@ test("attached clients feed stdin and see what the log holds, and the end", { sk
   await lab.eventually("the end", () => both.ended && second.ended);
   assert.equal(both.text(1), `ready\n${input.repeat(3000)}`);
   assert.deepEqual([both.text(2), second.text(1), second.text(2)], ["done\n", "", "done\n"]);
-  const logged = logOf(log).map((entry) => entry.log);
-  assert.equal(logged.join(""), `ready\n${input.repeat(3000)}done\n`);
+  // Between two pipes only what is read one after the other has an order.
+  const logged = (stream: string) =>
+    logOf(log)
+      .filter((entry) => entry.stream === stream)
+      .map((entry) => entry.log)
+      .join("");
+  assert.deepEqual([logged("stdout"), logged("stderr")], [`ready\n${input.repeat(3000)}`, "done\n"]);
   const late = new Attached(socket, 3);
   await lab.eventually("the late client's end", () => late.ended);
   await lab.task.delete({ id: lab.id });
@@ -118,28 +123,6 @@ test("what a client sent reaches the process, even if the client went before it 
     logOf(log).map((entry) => entry.log),
     ["1000\n"],
   );
-});
-
-test("a client that does not read is cut, and neither log nor requests wait for it", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/seq", "1", "1000000"]);
-  const [log, socket] = [join(lab.folder, "c.log"), join(lab.folder, "attach")];
-  const uri = `json-file://${log}?max-size=200000000&attach=${socket}`;
-  await lab.create({ stdout: uri, stderr: uri });
-  const stalled = new Attached(socket, 3);
-  await lab.eventually("the subscription", () => stalled.frames.length > 0);
-  stalled.socket.pause();
-  await lab.task.start({ id: lab.id });
-  const begun = Date.now();
-  await lab.task.state({ id: lab.id });
-  assert(Date.now() - begun < 500);
-  await lab.task.wait({ id: lab.id }, { timeout: 30_000 });
-  assert(Date.now() - begun > 1900, "the container was held back for a moment");
-  stalled.socket.resume();
-  await lab.eventually("its end", () => stalled.ended);
-  assert.equal(stalled.frames.at(-1)!.type, 3);
-  const lines = logOf(log);
-  assert.equal(lines.length, 1000000);
-  assert.equal(lines.at(-1)!.log, "1000000\n");
 });
 
 test("a full disk costs log lines, never the container", { skip }, async () => {

@@ -1,5 +1,5 @@
 // The one seam to the OCI runtime: its command line, as containerd's own shim calls it, and the reason of a failure
-// from the last line of level "error" in its log. A later shim carries the runtime; only this file knows that it runs.
+// from the last line of level "error" in its log. Our own runtime is not executed for what a clone can do (carried.ts).
 //
 //     runc --root R --log <bundle>/log.json --log-format json [--systemd-cgroup] create --bundle B --pid-file P ID
 
@@ -13,6 +13,7 @@ import { SYS_access } from "../../../linux/numbers.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { CONFIG_LIMIT, RUNC_OUTPUT_LIMIT } from "../limits.ts";
 import type { Reaper } from "../reaper.ts";
+import { carries, startCarried } from "./carried.ts";
 import { startProgram } from "./program.ts";
 
 const READ_CHUNK = 16 << 10;
@@ -96,6 +97,7 @@ export class Runc {
     ];
     try {
       this.#path ??= findProgram(command);
+      if (carries(this.#path, args[0]!)) return startCarried({ args, root, systemdCgroup, log, descriptors });
       return startProgram({ path: this.#path, args: [...global, ...args], env: door().env, descriptors, tied: true });
     } catch (thrown) {
       const reason = `${thrown instanceof SyscallFailure ? "fork/" : ""}${messageOf(thrown)}`;

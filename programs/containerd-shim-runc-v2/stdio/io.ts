@@ -4,8 +4,8 @@
 //                                       └─ failed ──▶ close
 //
 // Kinds, from the URIs of the request: FIFO or appended file (also file://), binary:// (a logging program reads the
-// pipes itself), json-file:// (the shim writes the log, for the first process of a task), nothing. With a terminal the
-// process's three streams are one pseudo-terminal, whose master comes from the runtime.
+// pipes itself), json-file:// and local:// (the shim writes the log, for the first process of a task), nothing. With a
+// terminal the process's three streams are one pseudo-terminal, whose master comes from the runtime.
 
 import { Failure } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
@@ -18,8 +18,9 @@ import { DRAIN_TIMEOUT } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { startLogger } from "./binary.ts";
-import { openOutput, openStdin } from "./fifo.ts";
-import { type JsonFileOutput, openJsonFile } from "./json-output.ts";
+import { openOutput, openStdin, reopenOutput } from "./fifo.ts";
+import { isLogUri, type LogOutput, openLogOutput } from "./log-output.ts";
+import { makeOutputFifo, openOutputFifo, removeOutputFifos } from "./output-fifo.ts";
 import { Pump, type Sink } from "./pump.ts";
 import { FdSink } from "./sinks.ts";
 import { StdinWriter } from "./stdin.ts";
@@ -37,6 +38,8 @@ export interface IoRequest {
   gid: number;
   /** Whether the shim may write the log itself. */
   ownsLog: boolean;
+  /** What the names of its pipes and its journal begin with, in the bundle. */
+  place: string;
 }
 
 export interface IoParts {
@@ -49,7 +52,6 @@ export interface IoParts {
   lingering: Set<unknown>;
 }
 
-const JSON_FILE = "json-file://";
 const BINARY = "binary://";
 const ATTACH = "attach://";
 
@@ -66,9 +68,11 @@ export class ProcessIo {
   /** The shim's hold of the client's stdin FIFO, until CloseIO. */
   #stdinHold: fd.Fd | null = null;
   #stdinPump: Pump | null = null;
-  #output: JsonFileOutput | null = null;
+  #output: LogOutput | null = null;
   #closeLogger: (() => void) | null = null;
   #closed = false;
+  /** Until what a killed shim left is dealt with. */
+  #resuming: Promise<void> = Promise.resolve();
 
   private constructor(parts: IoParts, request: IoRequest) {
     this.#parts = parts;
@@ -81,6 +85,18 @@ export class ProcessIo {
     try {
       if (request.terminal) io.#console = new Console(parts.runtime.loop, parts.socketDirectory);
       else await io.#openPipes();
+      return io;
+    } catch (thrown) {
+      io.close();
+      throw thrown;
+    }
+  }
+
+  /** The streams of a process whose shim was killed. Its stdin was at its end with that shim. */
+  static reopen(parts: IoParts, request: IoRequest): ProcessIo {
+    const io = new ProcessIo(parts, request);
+    try {
+      io.#reopenPipes();
       return io;
     } catch (thrown) {
       io.close();
@@ -116,6 +132,7 @@ export class ProcessIo {
   /** After the process's end: what it wrote reaches its log. Bounded: another process may still hold the pipe. */
   async drain(): Promise<void> {
     if (this.#output === null) return;
+    await this.#resuming;
     await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.drain())));
   }
 
@@ -135,6 +152,7 @@ export class ProcessIo {
     this.#console?.close();
     this.#output?.close();
     this.#closeLogger?.();
+    removeOutputFifos(this.#request.place);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
@@ -150,7 +168,7 @@ export class ProcessIo {
 
   async #openPipes(): Promise<void> {
     const { stdin, stdout, stderr } = this.#request;
-    if (stdout.startsWith(JSON_FILE)) this.#openLog(stdout, stderr);
+    if (isLogUri(stdout)) this.#openLog(stdout, stderr);
     else if (stdout.startsWith(BINARY)) await this.#openLogger(stdout);
     else {
       if (stdout !== "") await this.#openOutput(stdout, "stdout");
@@ -161,24 +179,49 @@ export class ProcessIo {
 
   /** The shim's own log, with the attach socket beside it. */
   #openLog(stdout: string, stderr: string): void {
-    this.#output = this.#jsonFile(stdout, stderr);
+    this.#output = this.#logOutput(stdout, stderr);
     if (this.#request.stdin !== "") this.#output.listen(this.#stdinPipe());
     else this.#output.listen(null);
-    for (const stream of ["stdout", "stderr"] as const) this.#read(this.#outputPipe(stream), this.#output.sink(stream));
+    for (const stream of ["stdout", "stderr"] as const) this.#log(this.#outputPipe(stream), stream);
   }
 
-  #jsonFile(stdout: string, stderr: string): JsonFileOutput {
+  #log(source: fd.Fd, stream: "stdout" | "stderr"): void {
+    const { sink, reader } = { sink: this.#output!.sink(stream), reader: this.#output!.reader(stream) };
+    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }, reader));
+  }
+
+  #reopenPipes(): void {
+    const { stdout, stderr, place } = this.#request;
+    const log = isLogUri(stdout);
+    if (log) {
+      this.#output = this.#logOutput(stdout, stderr);
+      this.#output.listen(null);
+    }
+    for (const stream of ["stdout", "stderr"] as const) {
+      const source = openOutputFifo(place, stream);
+      if (source === null) continue;
+      if (log) this.#log(source, stream);
+      else this.#read(source, new FdSink(this.#parts.runtime.loop, reopenOutput(this.#request[stream])));
+    }
+    this.#resuming = (this.#output?.clientsBack() ?? Promise.resolve()).then(() => {
+      for (const pump of this.#pumps) pump.takePending();
+      for (const pump of this.#pumps) pump.resume();
+    });
+  }
+
+  #logOutput(stdout: string, stderr: string): LogOutput {
     const { ownsLog, stdin, terminal } = this.#request;
-    if (!ownsLog) throw new Failure("invalid_argument", "json-file streams are for the first process of a task");
+    if (!ownsLog) throw new Failure("invalid_argument", "a log of the shim is for the first process of a task");
     if (stderr !== stdout && !(terminal && stderr === "")) {
-      throw new Failure("invalid_argument", "stdout and stderr of a json-file task name the same log");
+      throw new Failure("invalid_argument", "stdout and stderr of a task whose log the shim writes name the same log");
     }
     if (stdin !== "" && !stdin.startsWith(ATTACH)) {
-      throw new Failure("invalid_argument", "the stdin of a json-file task is attach:// or nothing");
+      throw new Failure("invalid_argument", "the stdin of a task whose log the shim writes is attach:// or nothing");
     }
     const { runtime, log, lingering } = this.#parts;
     const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
-    return openJsonFile(runtime.loop, stdout, { terminal, warn, lingering });
+    const journal = `${this.#request.place}output.journal`;
+    return openLogOutput(runtime.loop, stdout, { terminal, journal, warn, lingering });
   }
 
   async #openLogger(uri: string): Promise<void> {
@@ -195,14 +238,13 @@ export class ProcessIo {
   }
 
   #read(source: fd.Fd, sink: Sink): void {
-    this.#pumps.push(new Pump(this.#parts.runtime.loop, source, sink));
+    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }));
   }
 
   #outputPipe(stream: "stdout" | "stderr"): fd.Fd {
-    const ends = fd.pipe();
+    const ends = makeOutputFifo(this.#request.place, stream);
     this.#give(ends.write);
     this.streams[stream] = ends.write.number;
-    fd.setNonBlocking(ends.read.number, true);
     return ends.read;
   }
 
@@ -236,7 +278,7 @@ export class ProcessIo {
       },
       end: () => writer.close(),
     };
-    this.#stdinPump = new Pump(this.#parts.runtime.loop, source, sink);
+    this.#stdinPump = new Pump(this.#parts.runtime.loop, { source, sink });
   }
 
   async #openTerminal(console: Console): Promise<void> {
@@ -244,8 +286,8 @@ export class ProcessIo {
     const { stdin, stdout, stderr } = this.#request;
     const { output, input } = await console.receive();
     this.#stdin = new StdinWriter(loop, input, true);
-    if (stdout.startsWith(JSON_FILE)) {
-      this.#output = this.#jsonFile(stdout, stderr);
+    if (isLogUri(stdout)) {
+      this.#output = this.#logOutput(stdout, stderr);
       this.#output.listen(stdin === "" ? null : this.#stdin);
       this.#read(output, this.#output.sink("stdout"));
       return;

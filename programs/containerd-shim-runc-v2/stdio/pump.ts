@@ -1,5 +1,6 @@
-// Moving bytes from a descriptor to a sink, one bounded chunk per turn of the loop, so that one busy container never
-// keeps requests or other streams waiting. A sink that is full stops its source; nothing is buffered here.
+// Moving bytes from a descriptor to a sink, a few bounded chunks per turn of the loop, so that one busy container never
+// keeps requests or other streams waiting. A sink that is full stops its source; nothing is buffered here. Chunks are
+// small until one is full; from then on they are large, until output ceases for a moment.
 //
 //     descriptor ──readable──▶ read one chunk ──▶ sink.write ── true ──▶ wait for more
 //                                                    └─ false ──▶ stopped ──resume()──▶ wait for more
@@ -9,7 +10,7 @@ import { EPOLLIN } from "../../../linux/epoll.ts";
 import type { Fd } from "../../../linux/fd.ts";
 import { read } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { COPY_CHUNK, DRAIN_LIMIT } from "../limits.ts";
+import { COPY_CHUNK, COPY_CHUNK_SMALL, COPY_TURN, DRAIN_LIMIT, RELAX_INTERVAL } from "../limits.ts";
 
 /** Bytes that a chunk has in front of it in its buffer, for whoever wants to put a header there. */
 export const CHUNK_ROOM = 8;
@@ -19,26 +20,56 @@ export interface Sink {
   write(chunk: Uint8Array): boolean;
   /** Nothing more will come. Called once. */
   end(): void;
+  /** Much came, and now nothing does: what was kept for more can go. */
+  relax?(): void;
   /** Set by the source. */
   resume: () => void;
 }
 
+/** Reads chunks for a pump, into memory of its own. */
+export interface ChunkReader {
+  /** Null when nothing is there now, empty at the end. Throws what the read throws. */
+  read(source: number, large: boolean): Uint8Array | null;
+  /** The chunk is dealt with. */
+  done(): void;
+  /** A chunk that an earlier shim had read and not finished, or null. */
+  pending(): Uint8Array | null;
+}
+
+/** The buffer of large chunks, for all pumps that are busy, and how many are. */
 let shared: Uint8Array | null = null;
+let busy = 0;
+
+const PLAIN: ChunkReader = {
+  read(source, large) {
+    const buffer = large ? shared! : new Uint8Array(CHUNK_ROOM + COPY_CHUNK_SMALL);
+    const got = read(source, buffer.subarray(CHUNK_ROOM));
+    return got === null ? null : buffer.subarray(CHUNK_ROOM, CHUNK_ROOM + got);
+  },
+  done() {},
+  pending: () => null,
+};
 
 export class Pump {
   readonly #loop: Loop;
   readonly #source: Fd;
   readonly #sink: Sink;
+  readonly #reader: ChunkReader;
   #ended: (() => void)[] = [];
   #state: "held" | "reading" | "stopped" | "ended" = "held";
   #resumed: (() => void) | null = null;
+  /** While it is busy: looks whether it still is. */
+  #relaxing: Disposable | null = null;
+  #flows = false;
 
   /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. */
-  constructor(loop: Loop, source: Fd, sink: Sink) {
+  constructor(loop: Loop, ends: { source: Fd; sink: Sink }, reader: ChunkReader | null = null) {
+    const { source, sink } = ends;
+    this.#reader = reader ?? PLAIN;
     this.#loop = loop;
     this.#source = source;
     this.#sink = sink;
-    sink.resume = () => this.#resume();
+    sink.resume = () => this.#goOn();
   }
 
   /** Reads from now on. */
@@ -46,6 +77,19 @@ export class Pump {
     if (this.#state !== "held") return;
     this.#state = "reading";
     this.#watch();
+  }
+
+  /** What an earlier shim had at hand of this stream; before any stream of the process is read. */
+  takePending(): void {
+    const pending = this.#reader.pending();
+    if (pending !== null) this.#take(pending);
+  }
+
+  /** As `begin`, for a stream that an earlier shim read: a FIFO that nobody has open any more never tells its end, so
+   *  it is looked at once. */
+  resume(): void {
+    this.begin();
+    this.#step();
   }
 
   /** Resolves at the end of the source. */
@@ -76,33 +120,72 @@ export class Pump {
     this.#state = "ended";
     this.#source.close();
     this.#sink.end();
+    this.#relax();
     this.#wake();
     for (const resolve of this.#ended.splice(0)) resolve();
   }
 
   #watch(): void {
-    this.#loop.watch(this.#source.number, EPOLLIN, () => void this.#step());
+    this.#loop.watch(this.#source.number, EPOLLIN, () => this.#turn());
+  }
+
+  #turn(): void {
+    for (let total = 0; total < COPY_TURN && this.#state === "reading"; ) {
+      const got = this.#step();
+      // Less than it would take: there is hardly more, and the loop tells when there is.
+      if (got === null || got < COPY_CHUNK_SMALL) return;
+      total += got;
+    }
   }
 
   /** One chunk; null when nothing is there now. */
   #step(): number | null {
-    shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
-    let got: number | null = 0;
+    let chunk: Uint8Array | null;
     try {
-      got = read(this.#source.number, shared.subarray(CHUNK_ROOM));
+      chunk = this.#reader.read(this.#source.number, this.#relaxing !== null);
     } catch {
       // EIO: the last process left the terminal. Any other failure of a pipe cannot be helped either.
+      chunk = new Uint8Array(0);
     }
-    if (got === null) return null;
-    if (got === 0) this.close();
-    else if (!this.#sink.write(shared.subarray(CHUNK_ROOM, CHUNK_ROOM + got)) && this.#state === "reading") {
-      this.#state = "stopped";
-      this.#loop.unwatch(this.#source.number);
-    }
-    return got;
+    if (chunk === null) return null;
+    if (chunk.length >= COPY_CHUNK_SMALL) this.#work();
+    if (chunk.length === 0) this.close();
+    else this.#take(chunk);
+    return chunk.length;
   }
 
-  #resume(): void {
+  #take(chunk: Uint8Array): void {
+    const room = this.#sink.write(chunk);
+    this.#reader.done();
+    if (room || this.#state !== "reading") return;
+    this.#state = "stopped";
+    this.#loop.unwatch(this.#source.number);
+  }
+
+  /** Output flows: chunks are large for a while. */
+  #work(): void {
+    this.#flows = true;
+    if (this.#relaxing !== null) return;
+    busy++;
+    shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
+    this.#relaxing = this.#loop.timer(RELAX_INTERVAL, () => this.#look());
+  }
+
+  #look(): void {
+    if (this.#flows) this.#relaxing = this.#loop.timer(RELAX_INTERVAL, () => this.#look());
+    else this.#relax();
+    this.#flows = false;
+  }
+
+  #relax(): void {
+    if (this.#relaxing === null) return;
+    this.#relaxing[Symbol.dispose]();
+    this.#relaxing = null;
+    if (--busy === 0) shared = null;
+    this.#sink.relax?.();
+  }
+
+  #goOn(): void {
     if (this.#state !== "stopped") return;
     this.#state = "reading";
     this.#watch();

@@ -1,31 +1,26 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
-// connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
+// connection, from which dockerd reads as fast as its client does: what a slow one has not read the shim keeps.
 
 import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
   FRAME_CLOSE_STDIN,
-  FRAME_ERROR,
-  FRAME_STDERR,
+  FRAME_COMPRESSED,
+  FRAME_REPLACED,
   FRAME_STDIN,
-  FRAME_STDOUT,
-  FRAME_SUBSCRIBE,
-  FRAME_SUBSCRIBED,
 } from "../../../api/task/attach.ts";
-import { decodeUtf8 } from "../../../base/bytes.ts";
 import { Failure } from "../../../base/errors.ts";
-import type { Connection } from "../../../base/runtime.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import type { ContainerLog } from "../containers/logging.ts";
 import { FrameReader } from "./frames.ts";
-
-/** Milliseconds the shim has for its answer to a subscription. */
-const SUBSCRIBE_TIMEOUT_MS = 10_000;
+import { Subscription } from "./subscription.ts";
 
 export class ShimStreams implements ContainerStreams {
+  readonly keepsForClients = true;
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
-  readonly #subscriptions = new Set<Promise<void>>();
+  readonly #subscriptions = new Set<Subscription>();
 
   constructor(socketPath: string, hasStdin: boolean) {
     this.#socketPath = socketPath;
@@ -33,24 +28,12 @@ export class ShimStreams implements ContainerStreams {
   }
 
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
-    const connection = await connectUnix(this.#socketPath);
     const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
-    await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
-    let subscribed = () => {};
-    const ready = new Promise<void>((resolve, reject) => {
-      subscribed = resolve;
-      const timer = setTimeout(() => {
-        connection.close();
-        reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
-      }, SUBSCRIBE_TIMEOUT_MS);
-      timer.unref();
-      void Promise.resolve().then(() => ready.finally(() => clearTimeout(timer)).catch(() => {}));
-    });
-    const reading = readFrames(connection, { sink, subscribed });
-    this.#subscriptions.add(reading);
-    void reading.finally(() => this.#subscriptions.delete(reading));
-    await Promise.race([ready, reading]);
-    return { [Symbol.dispose]: () => connection.close() };
+    const subscription = new Subscription(this.#socketPath, mask, sink);
+    await subscription.open();
+    this.#subscriptions.add(subscription);
+    void subscription.finished.then(() => this.#subscriptions.delete(subscription));
+    return subscription;
   }
 
   async openStdin(): Promise<StdinWriter | null> {
@@ -73,40 +56,33 @@ export class ShimStreams implements ContainerStreams {
     };
   }
 
-  async drained(limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | null = null;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs);
-    });
-    await Promise.race([Promise.all(this.#subscriptions), limit]);
-    if (timer !== null) clearTimeout(timer);
+  /** The process has ended: a shim that is gone now will have no successor. Clients read on for as long as they like,
+   *  of a log that is whole before the shim tells the end. */
+  async drained(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.lastChance();
+  }
+
+  async replaceRotated(inode: number): Promise<boolean> {
+    const connection = await connectUnix(this.#socketPath);
+    try {
+      const payload = new Uint8Array(8);
+      new DataView(payload.buffer).setBigUint64(0, BigInt(inode));
+      await connection.write(attachFrame(FRAME_COMPRESSED, payload));
+      const reader = new FrameReader();
+      for (const piece = new Uint8Array(64); ; ) {
+        const count = await connection.read(piece);
+        if (count === 0) throw new Failure("unavailable", "the shim closed the connection");
+        const answer = reader.push(piece.slice(0, count)).find(({ type }) => type === FRAME_REPLACED);
+        if (answer !== undefined) return answer.payload[0] === 1;
+      }
+    } finally {
+      connection.close();
+    }
   }
 
   close(): void {
     // Subscriptions end by themselves when the shim closes their connections.
   }
-}
-
-async function readFrames(connection: Connection, to: { sink: OutputSink; subscribed: () => void }): Promise<void> {
-  const reader = new FrameReader();
-  let error: string | null = null;
-  try {
-    for (;;) {
-      const piece = new Uint8Array(64 * 1024);
-      const count = await connection.read(piece);
-      if (count === 0) break;
-      for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-        if (type === FRAME_STDOUT || type === FRAME_STDERR) to.sink.take(type, payload);
-        else if (type === FRAME_SUBSCRIBED) to.subscribed();
-        else if (type === FRAME_ERROR) error = decodeUtf8(payload);
-      }
-    }
-  } catch (thrown) {
-    error = (thrown as Error).message;
-  }
-  connection.close();
-  to.sink.ended(error);
-  to.subscribed();
 }
 
 export interface ShimStdio {
@@ -117,21 +93,11 @@ export interface ShimStdio {
 }
 
 /** The URIs of Tasks.Create for a container whose shim writes the log. */
-export function shimStdio(wanted: {
-  logPath: string;
-  maxSize: number | null;
-  maxFile: number;
-  attachPath: string;
-  stdin: boolean;
-}): ShimStdio {
+export function shimStdio(log: ContainerLog, how: { attachPath: string; stdin: boolean }): ShimStdio {
   const part = (text: string) => encodeURIComponent(text).replace(/%2F/g, "/");
-  const path = part(wanted.logPath);
-  const query = [`max-size=${wanted.maxSize ?? -1}`, `max-file=${wanted.maxFile}`, `attach=${part(wanted.attachPath)}`];
-  const output = `json-file://${path}?${query.join("&")}`;
-  return {
-    stdin: wanted.stdin ? "attach://" : "",
-    stdout: output,
-    stderr: output,
-    attachPath: wanted.attachPath,
-  };
+  const { driver, maxSize, maxFile } = log.settings;
+  const query = [`max-size=${maxSize ?? -1}`, `max-file=${maxFile}`, `attach=${part(how.attachPath)}`];
+  if (Object.keys(log.attrs).length > 0) query.push(`attrs=${part(JSON.stringify(log.attrs))}`);
+  const output = `${driver}://${part(log.path)}?${query.join("&")}`;
+  return { stdin: how.stdin ? "attach://" : "", stdout: output, stderr: output, attachPath: how.attachPath };
 }

@@ -3,20 +3,18 @@
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { parseGoUint } from "../../../base/flags/go.ts";
 import { entries as entriesOf } from "../../../base/flags/values.ts";
-import { execInContainer } from "../../../container/exec.ts";
+import { execute as executeIn, prefixed } from "../../../container/detached.ts";
 import { parseConfig, readBundle } from "../../../container/plan.ts";
 import { requireSealed } from "../../../container/seal.ts";
 import { checkProcess } from "../../../container/spec/check.ts";
 import { parseRanges } from "../../../container/spec/ranges.ts";
 import { type ProcessSpec, readProcess } from "../../../container/spec/schema.ts";
 import { type Container, loadContainer, stateOf } from "../../../container/state.ts";
+import type { Fd } from "../../../linux/fd.ts";
 import { readText } from "../../../linux/fd.ts";
-import { setChildSubreaper, waitChild } from "../../../linux/process.ts";
-import { kill, SIGKILL } from "../../../linux/signal.ts";
-import { absolute, type Command, type Context, type Line } from "../command.ts";
-import { extraDescriptors, writePidFile } from "./bundle.ts";
+import { setChildSubreaper } from "../../../linux/process.ts";
+import { absolute, type Command, type Context, callerOf, type Line } from "../command.ts";
 import { Foreground } from "./foreground.ts";
-import { sendPidfd } from "./pidfd.ts";
 import { openConsole } from "./terminal.ts";
 
 export const exec: Command = {
@@ -28,12 +26,10 @@ export const exec: Command = {
   run(line, context) {
     const given = execFlags(line);
     const [id, ...args] = line.parse(1, Number.POSITIVE_INFINITY);
-    try {
+    return prefixed("exec failed: ", () => {
       requireSealed();
       return execute(id!, args, { given, context });
-    } catch (thrown) {
-      throw new Failure("unknown", `exec failed: ${messageOf(thrown)}`, { cause: thrown });
-    }
+    });
   },
 };
 
@@ -87,44 +83,19 @@ function execute(id: string, args: readonly string[], { given, context }: { give
   using console = openConsole(process, { detach: given.detach.value, socket: given.console.value });
   const foreground = given.detach.value ? null : new Foreground();
   if (foreground !== null) setChildSubreaper();
-  const executed = starting(() =>
-    execInContainer({
-      container,
-      process,
-      ignorePaused: given.ignorePaused.value,
-      subgroups: subgroupsOf(given.cgroup.value),
-      console: console.send,
-      warn: (message) => context.log.warn(message),
-      debug: context.log.stages,
-      ...extraDescriptors(given.preserve.value, context),
-    }),
-  );
-  const initial = process.execCPUAffinity?.initial ?? "";
-  if (initial !== "") context.log.debug(`nsexec[${executed.pid}]: affinity: 0x${hexMask(initial)}`);
-  try {
-    const master = console.receive();
+  let master: Fd | null = null;
+  const request = {
+    ...{ container, process, ignorePaused: given.ignorePaused.value, subgroups: subgroupsOf(given.cgroup.value) },
+    ...{ console: console.send, preserve: given.preserve.value },
+    ...{ pidfd: given.pidfd.value, pidFile: given.pidFile.value },
+  };
+  const pid = executeIn(request, callerOf(context), (made) => {
+    const initial = process.execCPUAffinity?.initial ?? "";
+    if (initial !== "") context.log.debug(`nsexec[${made}]: affinity: 0x${hexMask(initial)}`);
+    master = console.receive();
     foreground?.prepare(master);
-    writePidFile(given.pidFile.value, executed.pid);
-    sendPidfd(given.pidfd.value, executed.pid);
-    executed.release();
-    const failed = executed.outcome();
-    if (failed !== null) throw new Failure("failed_precondition", `unable to start container process: ${failed}`);
-    return foreground === null ? 0 : foreground.follow(executed.pid, master);
-  } catch (thrown) {
-    kill(executed.pid, SIGKILL);
-    waitChild(executed.pid);
-    throw thrown;
-  }
-}
-
-function starting<Result>(work: () => Result): Result {
-  try {
-    return work();
-  } catch (thrown) {
-    const message = messageOf(thrown);
-    if (message.startsWith("cannot exec in a")) throw thrown;
-    throw new Failure("failed_precondition", `unable to start container process: ${message}`, { cause: thrown });
-  }
+  });
+  return foreground === null ? 0 : foreground.follow(pid, master);
 }
 
 function processOf(container: Container, args: readonly string[], given: Given): ProcessSpec {

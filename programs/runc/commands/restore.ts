@@ -2,10 +2,10 @@
 // to detach.
 
 import { type Restored, restoreContainer } from "../../../container/checkpoint/restore.ts";
+import { planFrom, tell } from "../../../container/detached.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
-import type { Command } from "../command.ts";
-import { planFrom, writePidFile } from "./bundle.ts";
+import { absolute, type Command, callerOf } from "../command.ts";
 import { criuFlags, settingsFrom, warnRootless } from "./criu-flags.ts";
 import { Foreground } from "./foreground.ts";
 import { openConsole } from "./terminal.ts";
@@ -35,13 +35,13 @@ export const restore: Command = {
     const settings = settingsFrom(given);
     settings.lsmProfile = lsmProfile.value;
     settings.lsmMountContext = lsmMountContext.value;
-    const none = { value: "" };
-    const plan = planFrom(
-      { bundle, console, pidfd: none, pidFile, noPivot, noNewKeyring: { value: false }, preserve: { value: 0 } },
-      id!,
-      context,
-    );
-    using ends = openConsole(plan.process.spec, { detach: detach.value, socket: console.value });
+    const path = ({ value }: { value: string }) => (value === "" ? "" : absolute(value));
+    const request = {
+      ...{ id: id!, bundle: bundle.value, noPivot: noPivot.value, noNewKeyring: false, preserve: 0 },
+      ...{ console: path(console), pidfd: "", pidFile: path(pidFile) },
+    };
+    const plan = planFrom(request, callerOf(context));
+    using ends = openConsole(plan.process.spec, { detach: detach.value, socket: request.console });
     const foreground = detach.value ? null : new Foreground();
     if (!noSubreaper.value) setChildSubreaper();
     const warn = (message: string) => context.log.warn(message);
@@ -51,7 +51,7 @@ export const restore: Command = {
     try {
       const master = restored.terminal ? ends.receive() : null;
       foreground?.prepare(master);
-      writePidFile(pidFile.value, restored.pid);
+      tell(restored.pid, request);
       if (foreground === null) return 0;
       return follow(foreground, restored, {
         master,

@@ -3,6 +3,7 @@
 
 import { Failure, messageOf } from "../../../base/errors.ts";
 import { createContainer, stateFor } from "../../../container/create.ts";
+import { planFrom, starting, tell } from "../../../container/detached.ts";
 import { runHooks } from "../../../container/hooks.ts";
 import { Readiness } from "../../../container/readiness.ts";
 import { killContainer, removeContainer } from "../../../container/remove.ts";
@@ -10,11 +11,9 @@ import { requireSealed } from "../../../container/seal.ts";
 import { type ContainerRecord, isAlive } from "../../../container/state.ts";
 import { door } from "../../../linux/door.ts";
 import { setChildSubreaper } from "../../../linux/process.ts";
-import type { Command } from "../command.ts";
-import { bundleFlags, planFrom, writePidFile } from "./bundle.ts";
-import { starting } from "./create.ts";
+import { type Command, callerOf } from "../command.ts";
+import { bundleFlags, requestFrom } from "./bundle.ts";
 import { Foreground } from "./foreground.ts";
-import { sendPidfd } from "./pidfd.ts";
 import { openConsole } from "./terminal.ts";
 
 /** A watcher that has gone is none of the container's business. */
@@ -43,8 +42,9 @@ export const run: Command = {
     const voice = { warn, debug: context.log.stages };
     try {
       requireSealed();
-      const plan = planFrom(given, id!, context);
-      using console = openConsole(plan.process.spec, { detach: detach.value, socket: given.console.value });
+      const request = requestFrom(given, id!);
+      const plan = planFrom(request, callerOf(context));
+      using console = openConsole(plan.process.spec, { detach: detach.value, socket: request.console });
       const foreground = detach.value ? null : new Foreground();
       if (!noSubreaper.value && !detach.value) setChildSubreaper();
       const created = starting(() => createContainer({ plan, fifo: false, console: console.send, ...voice }));
@@ -53,8 +53,7 @@ export const run: Command = {
         using readiness = plan.readiness ? new Readiness(plan.paths, context.variable("NOTIFY_SOCKET")!) : null;
         const master = console.receive();
         foreground?.prepare(master);
-        writePidFile(given.pidFile.value, created.pid);
-        sendPidfd(given.pidfd.value, created.pid);
+        tell(created.pid, request);
         created.release();
         const failed = created.outcome();
         if (failed !== null && foreground !== null && failed.startsWith("exec ")) {

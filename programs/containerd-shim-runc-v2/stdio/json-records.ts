@@ -1,0 +1,57 @@
+// Docker's json-file format: one JSON object for each line, or part of a line.
+//
+//     {"log":"text\n","stream":"stdout","attrs":{"tag":"a"},"time":"2026-01-02T03:04:05.000000006Z"}
+//
+// Without attributes there are none. Bytes that are not UTF-8 become U+FFFD; a part is cut between two characters.
+
+import { encodeUtf8 } from "../../../base/bytes.ts";
+import { formatTime } from "../../../linux/clock.ts";
+import { door } from "../../../linux/door.ts";
+import { must } from "../../../linux/errno.ts";
+import { SYS_pread64 } from "../../../linux/numbers.ts";
+import type { Around, Moment, RecordFormat, StreamName } from "./records.ts";
+
+const NEWLINE = 10;
+/** Longer than any record. */
+const TAIL = 128 << 10;
+
+export class JsonRecords implements RecordFormat {
+  readonly flags = 0;
+  readonly exact = false;
+  readonly #attrs: string;
+  #prefix: Uint8Array | null = null;
+
+  constructor(attrs: Readonly<Record<string, string>>) {
+    this.#attrs = Object.keys(attrs).length === 0 ? "" : `"attrs":${JSON.stringify(attrs)},`;
+  }
+
+  around(stream: StreamName, { time, part }: Moment): Around {
+    const newline = part === null || part.last ? "\\n" : "";
+    const suffix = `${newline}","stream":"${stream}",${this.#attrs}"time":"${formatTime(time)}"}\n`;
+    return { prefix: (this.#prefix ??= encodeUtf8('{"log":"')), suffix: encodeUtf8(suffix) };
+  }
+
+  whole(bytes: Uint8Array, length: number): { records: number; length: number } {
+    let records = 0;
+    let end = 0;
+    for (let at = bytes.indexOf(NEWLINE); at >= 0 && at < length; at = bytes.indexOf(NEWLINE, at + 1)) {
+      records++;
+      end = at + 1;
+    }
+    return { records, length: end };
+  }
+
+  past(bytes: Uint8Array, records: number): number {
+    let at = 0;
+    for (let left = records; left > 0; left--) at = bytes.indexOf(NEWLINE, at) + 1;
+    return at;
+  }
+
+  intact(file: number, size: number): number {
+    const start = Math.max(0, size - TAIL);
+    const tail = new Uint8Array(size - start);
+    const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, tail, tail.length, start));
+    const end = start + tail.lastIndexOf(NEWLINE, got - 1) + 1;
+    return end > start || start === 0 ? end : size;
+  }
+}

@@ -89,3 +89,7 @@ export const MOUNT_DATA_LIMIT = 4096 - 512;
 export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
 /** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
 export const DESCRIPTOR_RESERVE = 512;
+/** Milliseconds that the containers of a sandbox have to end when it is stopped without a time. */
+export const SANDBOX_STOP_TIMEOUT = 10_000;
+/** Bytes of why a sandbox's namespaces could not be made. */
+export const SANDBOX_REPORT_LIMIT = 4 << 10;

@@ -51,11 +51,13 @@ export class ShimLab implements AsyncDisposable {
     this.id = `${this.namespace}-a`;
   }
 
-  /** A shim whose container would run `args`; its daemon listens for events. */
-  static async start(args: readonly string[], change: (config: Spec) => void = () => {}): Promise<ShimLab> {
+  /** A shim whose container would run `args`; its daemon listens for events. `words`: its bundle has the FIFO into
+   *  which it says what it has to say. */
+  static async start(args: readonly string[], change: (config: Spec) => void = () => {}, words = false) {
     const lab = new ShimLab();
     await lab.daemonUp();
     const bundle = lab.bundle(args, change);
+    if (words) spawnSync("mkfifo", ["-m", "600", join(bundle, "log")]);
     lab.address = lab.startCommand(lab.id, bundle).stdout.trim();
     await lab.connect();
     lab.shimPid = (await lab.task.connect({ id: lab.id })).shimPid;

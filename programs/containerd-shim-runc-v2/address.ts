@@ -6,8 +6,9 @@
 import { encodeUtf8, toHex } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import { sha256 } from "../../base/sha256.ts";
-import { EADDRINUSE, errnoOf } from "../../linux/errno.ts";
+import { EADDRINUSE, errnoOf, must, retrying } from "../../linux/errno.ts";
 import * as fd from "../../linux/fd.ts";
+import { SYS_flock } from "../../linux/numbers.ts";
 import { connectUnix, listenUnix } from "../../linux/socket.ts";
 import { CONFIG_LIMIT } from "./limits.ts";
 
@@ -15,6 +16,7 @@ const DIRECTORY = "/run/containerd/s";
 /** Names another directory for the sockets: for private state roots. */
 export const DIRECTORY_VARIABLE = "CONTAINERD_SHIM_SOCKET_DIR";
 
+const LOCK_EX = 2;
 const GROUP_LABELS = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
 export function socketDirectory(env: Readonly<Record<string, string>>, given: string | null): string {
@@ -42,6 +44,8 @@ export function socketPath(directory: string, parts: { address: string; namespac
 /** A listening socket, or null when a living shim has it. What a dead one left is replaced. */
 export function claimSocket(directory: string, path: string): fd.Fd | null {
   fd.makeDirectories(directory, 0o700);
+  // Two shims that find the same dead socket (a pod's tasks are taken over one by one) would each remove the other's.
+  using _alone = lockDirectory(directory);
   try {
     return listenUnix(path, 0o600);
   } catch (thrown) {
@@ -51,6 +55,13 @@ export function claimSocket(directory: string, path: string): fd.Fd | null {
   if (isServed(path)) return null;
   fd.unlinkIfThere(path);
   return listenUnix(path, 0o600);
+}
+
+/** Held until it is closed. */
+function lockDirectory(directory: string): fd.Fd {
+  const opened = fd.open(directory, fd.O_RDONLY | fd.O_DIRECTORY);
+  must("flock", directory, retrying(SYS_flock, opened.number, LOCK_EX));
+  return opened;
 }
 
 export function isServed(path: string): boolean {

@@ -1,23 +1,27 @@
 // `delete`: the daemon lost the shim of a task (it was killed, or never came up) and has what is left removed. Prints
-// what the task's end was, as far as anybody can still say: killed, now.
+// what the task's end was: what the killed shim or the kernel still knows of it; killed, now, if it lived until this;
+// 255 if it ended when nobody looked. A task without a record of ours is said to be killed, as the original has it.
 
 import { DeleteResponse } from "../../api/task/gen/task_v3.ts";
 import { messageOf } from "../../base/errors.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
+import { startTime, zombieStatus } from "../../linux/pidfd.ts";
 import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
 import { Runc } from "./call/runc.ts";
 import type { CommandLine } from "./command-line.ts";
+import { ADDRESS_LIMIT, EXIT_UNKNOWN } from "./limits.ts";
 import { readOptions, rootOf, runtimeOf } from "./options.ts";
-import { Reaper } from "./reaper.ts";
+import { heldEnd } from "./pidwatch.ts";
+import { type Ended, Reaper } from "./reaper.ts";
+import { readTaskRecord } from "./record.ts";
 import { unmountAll } from "./rootfs.ts";
 import { timestamp } from "./time.ts";
 
 /** 128 + SIGKILL */
 const EXIT_KILLED = 137;
-const ADDRESS_LIMIT = 4096;
 
 export function deleteTask(given: Door, command: CommandLine): undefined {
   start(given, async (runtime) => {
@@ -31,6 +35,7 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
       bundle,
       systemdCgroup: options.systemdCgroup,
     };
+    const end = endOf(bundle, runtime.env);
     const runc = new Runc(runtime.loop, new Reaper(runtime.loop), settings);
     try {
       await runc.run("failed to delete task", ["delete", "--force", command.id]);
@@ -44,11 +49,23 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
       warn("failed to cleanup rootfs mount", thrown);
     }
     const pid = Number(fd.readTextIfThere(`${bundle}/init.pid`, ADDRESS_LIMIT) ?? "0");
-    const exitedAt = timestamp(wallNanoseconds());
-    fd.writeAll(1, DeleteResponse.encode({ pid, exitStatus: EXIT_KILLED, exitedAt }));
+    const { code, at } = end ?? { code: EXIT_KILLED, at: wallNanoseconds() };
+    fd.writeAll(1, DeleteResponse.encode({ pid, exitStatus: code, exitedAt: timestamp(at) }));
     return 0;
   });
   return undefined;
+}
+
+/** Before anything is killed: the end that came already; null for a task that lives, or of which nothing is known. */
+function endOf(bundle: string, env: Readonly<Record<string, string>>): Ended | null {
+  try {
+    const { pid, startTime: started, ended } = readTaskRecord(bundle);
+    if (ended !== null) return ended;
+    if (startTime(pid) === started && zombieStatus(pid, started) === null) return null;
+    return heldEnd(env) ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() };
+  } catch {
+    return null;
+  }
 }
 
 /** The socket of a shim that died without removing it. A shim that serves other containers keeps its own. */

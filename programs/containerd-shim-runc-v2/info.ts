@@ -16,9 +16,11 @@ const VERSION = "0.1.0";
 const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 /** The shim writes logs of these formats and serves attach sockets itself when a task's stdio URIs ask for it. */
 const OWN_LOG = "io.gantry.stdio";
+/** It has the action `adopt`. */
+const ADOPTS = "io.gantry.adopt";
 
 export function versionText(name: string): string {
-  return `${name}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
+  return `${name.replace(/^.*\//, "")}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
 }
 
 export function printInfo(): number {
@@ -30,7 +32,7 @@ export function printInfo(): number {
     version: { version: VERSION, revision: "gantry" },
     options,
     features: features === null ? null : { typeUrl: FEATURES, value: encodeUtf8(features) },
-    annotations: { [OWN_LOG]: LOG_SCHEMES.join(",") },
+    annotations: { [OWN_LOG]: LOG_SCHEMES.join(","), [ADOPTS]: "1" },
   });
   fd.writeAll(1, info);
   return 0;

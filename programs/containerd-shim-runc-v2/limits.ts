@@ -1,7 +1,8 @@
 // Every bound of the shim, with its unit.
 
-/** Bytes read from a stream at once: while little comes, and while it flows; at most a frame's payload. */
-export const COPY_CHUNK_SMALL = 4 << 10;
+/** Bytes read from a stream at once: while little comes (it shares its page with the head of the journal), and while it
+ *  flows; at most a frame's payload. */
+export const COPY_CHUNK_SMALL = 3 << 10;
 export const COPY_CHUNK = 64 << 10;
 /** Bytes moved from one stream before others get their turn. */
 export const COPY_TURN = 256 << 10;
@@ -29,12 +30,11 @@ export const DRAIN_TIMEOUT = 2_000;
 export const DRAIN_LIMIT = 4 << 20;
 /** Events waiting for the daemon; beyond it the oldest is dropped and counted. */
 export const EVENT_QUEUE_LIMIT = 2048;
-/** Milliseconds of one attempt to hand an event over, and between attempts (doubling); refusals after which an event
- *  is given up. */
-export const EVENT_TIMEOUT = 5_000;
+/** Refusals after which an event is given up, and milliseconds between attempts (doubling) while the daemon is away.
+ *  Who comes back connects to the shim, which ends the waiting. */
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
-export const EVENT_RETRY_LAST = 1_000;
+export const EVENT_RETRY_LAST = 10_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. It stays on for clients that still read
  *  (ATTACH_LINGER is what each of them has), and serves nobody else then. */
 export const SHUTDOWN_TIMEOUT = 3_000;
@@ -58,9 +58,32 @@ export const ATTACH_TURN = 1 << 20;
 export const ATTACH_STALL_TIMEOUT = 2_000;
 /** Milliseconds without any progress that a client which is to go (cut, or at the end of the output) has. */
 export const ATTACH_LINGER = 10_000;
+/** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
+export const ATTACH_RETURN_TIMEOUT = 2_000;
 /** Bytes of one line of the shim's own log. */
 export const LOG_LINE_LIMIT = 4 << 10;
+/** Attempts, and milliseconds between them, to learn the status of an ended process that is not the shim's child. */
+export const STATUS_ATTEMPTS = 3;
+export const STATUS_INTERVAL = 5;
+/** The exit status of a process whose end nobody can tell. */
+export const EXIT_UNKNOWN = 255;
+/** Bytes of a log that are looked at for records of the chunk that a killed shim had at hand. */
+export const RECOVERY_LIMIT = 8 << 20;
+/** Bytes of a file that holds a socket's address. */
+export const ADDRESS_LIMIT = 4096;
+/** Bytes of a record of a task or of a process. */
+export const RECORD_LIMIT = 64 << 10;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
 export const DEFECT_LIMIT = 100;
+/** Milliseconds without any event after which a shim gives back what memory it can. */
+export const REST_AFTER = 500;
+/** Loop devices tried while others take the free ones first. */
+export const LOOP_ATTEMPTS = 100;
+/** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */
+export const MOUNT_DATA_LIMIT = 4096 - 512;
+/** The shim's server (wire/ttrpc/limits.ts says what each is): a shim is to stay small whatever comes to its socket. */
+export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
+/** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
+export const DESCRIPTOR_RESERVE = 512;

@@ -8,6 +8,7 @@ import { FlagError, HelpRequested } from "../../base/flags/flagset.ts";
 import { type Door, door } from "../../linux/door.ts";
 import { writeAll } from "../../linux/fd.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
+import { adoptTask } from "./adopt.ts";
 import { type CommandLine, parseCommandLine } from "./command-line.ts";
 import { deleteTask } from "./delete.ts";
 import { printInfo, versionText } from "./info.ts";
@@ -38,6 +39,7 @@ function act(given: Door, command: CommandLine): number | undefined {
   if (command.info) return printInfo();
   if (command.namespace === "") throw new Failure("invalid_argument", "shim namespace cannot be empty");
   if (command.action === "start") return startShim(given, command);
+  if (command.action === "adopt") return adoptTask(given, command);
   if (command.action === "delete") return deleteTask(given, command);
   if (command.action !== "") throw new Failure("invalid_argument", `unknown action ${command.action}`);
   return serve(given, command, null);

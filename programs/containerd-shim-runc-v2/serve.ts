@@ -7,16 +7,27 @@ import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
-import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
+import { givingBackMemory } from "../../linux/resident.ts";
+import { raiseOwnFileLimit } from "../../linux/resource.ts";
+import { SIGHUP, SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
+import type { ServerLimits } from "../../wire/ttrpc/limits.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, LINGER_INTERVAL, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import {
+  DEFECT_LIMIT,
+  DESCRIPTOR_RESERVE,
+  LINGER_INTERVAL,
+  REST_AFTER,
+  SERVER_LIMITS,
+  SHUTDOWN_INTERVAL,
+  SHUTDOWN_TIMEOUT,
+} from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
@@ -27,6 +38,8 @@ export interface Inherited {
   path: string;
   directory: string;
   ttrpcAddress: string;
+  /** Fills the shim with the tasks of one that was killed, before anybody is answered. */
+  takeOver: ((shim: Shim) => Promise<void>) | null;
 }
 
 /** The descriptor that a caller passes a listening socket in, when there is no -socket. */
@@ -61,14 +74,16 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   const path = command.socket.replace(/^unix:\/\//, "");
   const socket = path === "" ? new Fd(GIVEN_SOCKET) : listenUnix(path, 0o600);
   const ttrpcAddress = runtime.env["TTRPC_ADDRESS"] ?? "";
-  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress };
+  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress, takeOver: null };
 }
 
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
   setName("containerd-shim");
   setChildSubreaper();
-  setDisposition(SIGPIPE, "ignore");
+  // A hangup of whoever started the daemon by hand is no reason to leave containers alone.
+  for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "ignore");
   const { log } = own;
+  runtime.loop.onRest(REST_AFTER, givingBackMemory);
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
     { runtime, reaper, log },
@@ -79,7 +94,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       publishBinary: command.publishBinary,
     },
   );
-  const server = new TtrpcServer(runtime.clock);
+  const server = new TtrpcServer(runtime.clock, serverLimits());
   const listener = new SocketListener(runtime.loop, own.socket, true);
   return new Promise((resolve) => {
     let ending = false;
@@ -103,17 +118,39 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       events,
       log,
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
+      defaults: command.defaults,
       containers: new Map<string, Container>(),
       shutdown,
     };
     server.register(TaskV2, taskHandlers(shim));
     server.register(TaskV3, taskHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
-    void server.serve(listener, (connection) => {
-      events.hurry();
-      return isOurs(connection);
-    });
+    runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
+    const answer = () => {
+      void server.serve(listener, (connection) => {
+        events.hurry();
+        return isOurs(connection);
+      });
+    };
+    if (own.takeOver === null) answer();
+    else void own.takeOver(shim).then(answer, shutdown);
   });
+}
+
+/** Connections leave enough descriptors for the container: without pipes nothing could even be killed. */
+function serverLimits(): ServerLimits {
+  const files = raiseOwnFileLimit(SERVER_LIMITS.connections + DESCRIPTOR_RESERVE);
+  const left = Math.max(files - DESCRIPTOR_RESERVE, Math.floor(files / 2));
+  return { ...SERVER_LIMITS, connections: Math.min(SERVER_LIMITS.connections, left) };
+}
+
+/** For whoever asks by SIGUSR1, in the shim's log: where the original writes the stacks of its goroutines. */
+function stateOf(shim: Shim, events: Publisher): string {
+  const tasks = [...shim.containers.values()].map((one) => {
+    const execs = [...one.execs.values()].map((exec) => `${exec.execId} ${exec.pid} ${exec.status}`);
+    return `${one.id} ${one.init.pid} ${one.init.status} (${execs.join(", ")})`;
+  });
+  return `tasks: ${tasks.join("; ")}; events ${events.idle ? "sent" : "waiting"}`;
 }
 
 /** Only root, or who the shim itself is. */

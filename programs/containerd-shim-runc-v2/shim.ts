@@ -2,6 +2,7 @@
 
 import type { QuickJsRuntime } from "../../runtime/quickjs/runtime.ts";
 import type { Publisher } from "./call/events.ts";
+import type { TaskDefaults } from "./command-line.ts";
 import type { Container } from "./container.ts";
 import type { Log } from "./log.ts";
 import type { Reaper } from "./reaper.ts";
@@ -14,6 +15,7 @@ export interface Shim {
   readonly events: Publisher;
   readonly log: Log;
   readonly ioParts: IoParts;
+  readonly defaults: TaskDefaults;
   readonly containers: Map<string, Container>;
   /** Ends the program once its last words are out. */
   shutdown(): void;

@@ -22,11 +22,10 @@ import { joinCgroup } from "./shim-cgroup.ts";
 
 const OOM_SCORE_MAX = 1000;
 const VERSION = 3;
-const DESCRIPTOR_MAX = 0x7fff_ffff;
 
 export function startShim(given: Door, command: CommandLine): number | undefined {
   const env = environment(given);
-  const input = fd.readAll(0, STDIN_LIMIT);
+  const input = readInput();
   const bootstrap = parseBootstrap(input, command);
   const bundle = fd.workingDirectory();
   const { namespace, id } = command;
@@ -47,8 +46,8 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     const score = oomScore();
     child = fork();
     if (child === 0) {
-      detach(given, score, socket.number);
-      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress });
+      detach(given, score, [socket.number]);
+      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress, takeOver: null });
     }
     if (options !== null) joinCgroup(options.shimCgroup, child);
     keepAddress(path);
@@ -60,8 +59,12 @@ export function startShim(given: Door, command: CommandLine): number | undefined
   return 0;
 }
 
+export function readInput(): Uint8Array {
+  return fd.readAll(0, STDIN_LIMIT);
+}
+
 /** An Any parses as BootstrapParams, too: only one that names this very task is one. */
-function parseBootstrap(input: Uint8Array, command: CommandLine): BootstrapParams | null {
+export function parseBootstrap(input: Uint8Array, command: CommandLine): BootstrapParams | null {
   if (input.length === 0) return null;
   try {
     const params = BootstrapParams.decode(input);
@@ -79,7 +82,7 @@ function legacyOptions(input: Uint8Array) {
   }
 }
 
-function answerOf(bootstrapped: boolean, env: Readonly<Record<string, string>>, address: string): Uint8Array {
+export function answerOf(bootstrapped: boolean, env: Readonly<Record<string, string>>, address: string): Uint8Array {
   if (bootstrapped) {
     return BootstrapResult.encode({ version: VERSION, address, protocol: "ttrpc", capabilities: [], metadata: {} });
   }
@@ -94,16 +97,15 @@ function keepAddress(path: string): void {
 }
 
 /** One worse than the daemon's, so that the daemon is not killed for what a container's shim holds. */
-function oomScore(): number {
+export function oomScore(): number {
   const text = fd.readTextIfThere(`/proc/${parentId()}/oom_score_adj`, 64) ?? "0";
   return Math.min(Number(text.trim()) + 1, OOM_SCORE_MAX);
 }
 
-function detach(given: Door, score: number, socket: number): void {
+export function detach(given: Door, score: number, kept: readonly number[]): void {
   newSession();
   // Whatever the caller left open: a pipe held here would keep its reader waiting for ever.
-  fd.closeRange(3, socket - 1);
-  fd.closeRange(socket + 1, DESCRIPTOR_MAX);
+  fd.closeAllBut(kept, 3);
   given.title(given.args.filter((_, at) => at < given.args.length - 1).join(" "));
   const nothing = fd.open("/dev/null", fd.O_RDWR);
   for (const standard of [0, 1, 2]) fd.duplicateTo(nothing.number, standard);

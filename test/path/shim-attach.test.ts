@@ -41,7 +41,7 @@ class Reader {
       const end = at + 8 + this.#input.readUInt32BE(at + 4);
       const payload = this.#input.subarray(at + 8, end);
       if (this.#input[at] === 3) this.error = payload.toString();
-      else if (this.#input[at] !== 9) {
+      else if (this.#input[at] === 1 || this.#input[at] === 2) {
         this.bytes += payload.length;
         this.hash.update(payload);
       }

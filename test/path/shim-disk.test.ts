@@ -4,13 +4,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
-  closeSync,
-  constants,
   existsSync,
   mkdirSync,
-  openSync,
   readFileSync,
-  readSync,
   rmSync,
   statSync,
   truncateSync,
@@ -62,35 +58,9 @@ class Disk implements Disposable {
   }
 }
 
-/** What the shim said about itself: it writes into the FIFO `log` of its bundle. */
-class Words implements Disposable {
-  readonly #fd: number;
-  #text = "";
-
-  constructor(lab: ShimLab) {
-    this.#fd = openSync(join(lab.path, "log"), constants.O_RDONLY | constants.O_NONBLOCK);
-  }
-
-  get text(): string {
-    const piece = Buffer.alloc(65536);
-    try {
-      for (let got = readSync(this.#fd, piece); got > 0; got = readSync(this.#fd, piece)) {
-        this.#text += piece.toString("utf8", 0, got);
-      }
-    } catch {
-      // Nothing more now.
-    }
-    return this.#text;
-  }
-
-  [Symbol.dispose](): void {
-    closeSync(this.#fd);
-  }
-}
-
 /** With the FIFO that a daemon makes for the shim's words. */
 function labWithWords(script: string): Promise<ShimLab> {
-  return ShimLab.start(["/bin/sh", "-c", script], undefined, true);
+  return ShimLab.start(["/bin/sh", "-c", script], undefined, { log: true });
 }
 
 for (const scheme of ["json-file", "local"]) {
@@ -99,16 +69,13 @@ for (const scheme of ["json-file", "local"]) {
   }, async () => {
     const script = "seq 1 60000; echo > /first; while [ ! -e /more ]; do usleep 10000; done; seq 60001 60100; exit 6";
     await using lab = await labWithWords(script);
-    using words = new Words(lab);
     using disk = new Disk(lab, "600k");
     const log = join(disk.path, "c.log");
     const ballast = join(disk.path, "ballast");
     writeFileSync(ballast, Buffer.alloc(300_000));
     await lab.create({ stdout: `${scheme}://${log}`, stderr: `${scheme}://${log}` });
     await lab.task.start({ id: lab.id });
-    await lab.eventually("the loss is said", () =>
-      words.text.includes("no space left on device: lines are being lost"),
-    );
+    await lab.eventually("the loss is said", () => lab.log().includes("no space left on device: lines are being lost"));
     await lab.eventually("it printed all of it", () => existsSync(join(lab.path, "rootfs/first")));
     const before = linesOf(log, scheme);
     assert(before.length > 1000 && before.length < 60000);
@@ -121,8 +88,8 @@ for (const scheme of ["json-file", "local"]) {
       Array.from({ length: 100 }, (_, at) => 60001 + at),
     );
     assert(numbers.every((number, at) => at === 0 || number > numbers[at - 1]!));
-    const said = /writing works again, (\d+) were lost/.exec(words.text);
-    assert.equal(Number(said?.[1]) + numbers.length, 60100, words.text);
+    const said = /writing works again, (\d+) were lost/.exec(lab.log());
+    assert.equal(Number(said?.[1]) + numbers.length, 60100, lab.log());
   });
 
   test(`${scheme}: a log that is deleted is made anew, and one that is emptied goes on from its start`, {
@@ -150,7 +117,6 @@ for (const scheme of ["json-file", "local"]) {
 
   test(`${scheme}: a log that cannot be rotated keeps its bound, and the reason is said once`, { skip }, async () => {
     await using lab = await labWithWords("seq 1 50000; while [ ! -e /more ]; do usleep 10000; done; seq 50001 60000");
-    using words = new Words(lab);
     const log = join(lab.folder, "c.log");
     // Nothing can be renamed over a directory that is not empty.
     mkdirSync(`${log}.1/x`, { recursive: true });
@@ -159,7 +125,7 @@ for (const scheme of ["json-file", "local"]) {
     await lab.task.start({ id: lab.id });
     await lab.eventually("all of the first lines", () => linesOf(log, scheme).at(-1) === "50000");
     assert(statSync(log).size <= 50_100);
-    assert.equal(words.text.split("could not be rotated").length, 2, words.text);
+    assert.equal(lab.log().split("could not be rotated").length, 2, lab.log());
     rmSync(`${log}.1`, { recursive: true });
     writeFileSync(join(lab.path, "rootfs/more"), "");
     await lab.task.wait({ id: lab.id });

@@ -3,11 +3,17 @@
 
 import { spawnSync } from "node:child_process";
 import {
+  closeSync,
+  constants,
+  cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -17,8 +23,10 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Envelope } from "../../api/containerd/gen/types.ts";
+import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
 import { Events } from "../../api/task/gen/events.ts";
 import { Options } from "../../api/task/gen/runc_options.ts";
+import { Task as TaskV2 } from "../../api/task/gen/task_v2.ts";
 import { type CreateTaskRequest, Task } from "../../api/task/gen/task_v3.ts";
 import { makeBundle } from "../../bench/bundle.ts";
 import { nodeClock } from "../../runtime/node/runtime.ts";
@@ -35,7 +43,20 @@ const RUNC = process.env["GANTRY_TEST_RUNC"] ?? join(BIN, "runc");
 export const skip = existsSync(SHIM) && existsSync(RUNC) && process.getuid?.() === 0 ? false : "needs a build and root";
 const APPLETS = ["seq", "dd", "yes", "head", "tty", "stty", "ps", "kill", "printf", "usleep", "wc", "ls", "tail"];
 
+/** Which shim and runtime a lab drives; ours unless said. */
+export interface Sides {
+  shim?: string;
+  runc?: string;
+  /** A shim of containerd 2.3 or later wants the bootstrap parameters. */
+  bootstraps?: boolean;
+  /** A shim of containerd 1.x knows the second version of the task service only. */
+  second?: boolean;
+  /** Whether what the shim says of itself is read. */
+  log?: boolean;
+}
+
 export class ShimLab implements AsyncDisposable {
+  readonly #sides: Sides;
   readonly folder = mkdtempSync(join(tmpdir(), "gantry-shim-"));
   readonly namespace = basename(this.folder);
   readonly id: string;
@@ -46,19 +67,20 @@ export class ShimLab implements AsyncDisposable {
   #client: TtrpcClient | null = null;
   #daemon: { server: TtrpcServer; listener: { close(): void } } | null = null;
   readonly #bundles: Disposable[] = [];
+  readonly #logs: number[] = [];
+  #said = "";
 
-  private constructor() {
+  private constructor(sides: Sides) {
+    this.#sides = sides;
     this.id = `${this.namespace}-a`;
   }
 
-  /** A shim whose container would run `args`; its daemon listens for events. `words`: its bundle has the FIFO into
-   *  which it says what it has to say. */
-  static async start(args: readonly string[], change: (config: Spec) => void = () => {}, words = false) {
-    const lab = new ShimLab();
+  /** A shim whose container would run `args`; its daemon listens for events. */
+  static async start(args: readonly string[], change: (config: Spec) => void = () => {}, sides: Sides = {}) {
+    const lab = new ShimLab(sides);
     await lab.daemonUp();
     const bundle = lab.bundle(args, change);
-    if (words) spawnSync("mkfifo", ["-m", "600", join(bundle, "log")]);
-    lab.address = lab.startCommand(lab.id, bundle).stdout.trim();
+    lab.address = lab.addressOf(lab.startCommand(lab.id, bundle, { input: lab.#bootstrapInput(lab.id) }));
     await lab.connect();
     lab.shimPid = (await lab.task.connect({ id: lab.id })).shimPid;
     lab.path = bundle;
@@ -77,19 +99,72 @@ export class ShimLab implements AsyncDisposable {
     config.root.readonly = false;
     change(config);
     writeFileSync(file, JSON.stringify(config));
+    if (this.#sides.shim !== undefined || this.#sides.log === true) this.#readLog(join(made.path, "log"));
     return made.path;
   }
 
-  startCommand(id: string, bundle: string, how: { action?: string; input?: Uint8Array } = {}) {
+  #bootstrapInput(instanceId: string): Uint8Array {
+    const events = join(this.folder, "events");
+    const params = { instanceId, namespace: this.namespace, containerdTtrpcAddress: events };
+    const whole = { ...params, containerdGrpcAddress: join(this.folder, "grpc") };
+    return this.#sides.bootstraps === true ? BootstrapParams.encode(BootstrapParams.create(whole)) : new Uint8Array(0);
+  }
+
+  /** The original opens this FIFO before it serves, and waits for a reader. */
+  #readLog(path: string): void {
+    spawnSync("mkfifo", [path]);
+    this.#logs.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+  }
+
+  /** What the shim has said of itself so far. */
+  log(): string {
+    const buffer = Buffer.alloc(64 << 10);
+    try {
+      for (const log of this.#logs) this.#said += buffer.toString("utf8", 0, readSync(log, buffer));
+    } catch {
+      // Nothing new.
+    }
+    return this.#said;
+  }
+
+  /** What `start` answered, in either form. */
+  addressOf({ stdout, stderr, raw }: { stdout: string; stderr: string; raw: Buffer }): string {
+    if (stdout === "") throw new Error(`start gave no address: ${stderr}`);
+    return this.#sides.bootstraps === true ? BootstrapResult.decode(new Uint8Array(raw)).address : stdout.trim();
+  }
+
+  /** Two bundles side by side, as a daemon has them: the first container's, moved there, and one more. */
+  siblings(id: string, args: readonly string[], change: (config: Spec) => void): { first: string; second: string } {
+    const folder = join(this.folder, "bundles");
+    mkdirSync(folder);
+    const [first, second] = [join(folder, this.id), join(folder, id)];
+    cpSync(this.path, first, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.bundle(args, change), second, { recursive: true, verbatimSymlinks: true });
+    this.path = first;
+    writeFileSync(join(first, "address"), this.address);
+    this.startCommand(id, second);
+    return { first, second };
+  }
+
+  startCommand(
+    id: string,
+    bundle: string,
+    how: { action?: string; input?: Uint8Array; shim?: string; env?: Record<string, string>; pidfd?: number } = {},
+  ) {
     const flags = ["-namespace", this.namespace, "-id", id, "-address", join(this.folder, "grpc")];
     const env = {
       ...process.env,
       TTRPC_ADDRESS: join(this.folder, "events"),
       CONTAINERD_SHIM_SOCKET_DIR: join(this.folder, "s"),
+      ...how.env,
     };
     const line = [...flags, "-publish-binary", "/bin/false", how.action ?? "start"];
     const options = { cwd: bundle, env, input: how.input ?? "", timeout: 10_000 };
-    const { status, stdout, stderr } = spawnSync(SHIM, line, { ...options, encoding: "buffer" });
+    const { status, stdout, stderr } = spawnSync(how.shim ?? this.#sides.shim ?? SHIM, line, {
+      ...options,
+      stdio: ["pipe", "pipe", "pipe", ...(how.pidfd === undefined ? [] : [how.pidfd])],
+      encoding: "buffer",
+    });
     return { status, stdout: stdout.toString(), stderr: stderr.toString(), raw: stdout };
   }
 
@@ -98,7 +173,26 @@ export class ShimLab implements AsyncDisposable {
       clock: nodeClock,
       headers: { [NAMESPACE_HEADER]: this.namespace },
     });
-    this.task = this.#client.of(Task);
+    // The same messages under another name.
+    const service = this.#sides.second === true ? { ...Task, name: TaskV2.name } : Task;
+    this.task = this.#client.of(service as typeof Task);
+  }
+
+  /** SIGKILL of the shim; resolves when it is gone. */
+  async killShim(): Promise<void> {
+    process.kill(this.shimPid, "SIGKILL");
+    await this.eventually("the shim's end", () => !this.alive());
+    this.#client?.close();
+  }
+
+  /** Another shim takes over, and the lab is connected to it. What it refuses with is thrown. */
+  async adopt(how: { shim?: string; pidfd?: number } = {}): Promise<void> {
+    const env: Record<string, string> = how.pidfd === undefined ? {} : { TASK_PIDFD: "3" };
+    const answer = this.startCommand(this.id, this.path, { ...how, action: "adopt", env });
+    if (answer.status !== 0) throw new Error(`adopt: ${answer.status}: ${answer.stderr}`);
+    this.address = answer.stdout.trim();
+    await this.connect();
+    this.shimPid = (await this.task.connect({ id: this.id })).shimPid;
   }
 
   /** The connection and the events' receiver go away, as with a killed daemon. */
@@ -126,7 +220,9 @@ export class ShimLab implements AsyncDisposable {
 
   /** Creates the task with the given streams; the runtime's states stay in the lab. */
   create(request: Partial<CreateTaskRequest> = {}): Promise<{ pid: number }> {
-    const value = Options.encode(Options.create({ root: join(this.folder, "runc"), binaryName: RUNC }));
+    const value = Options.encode(
+      Options.create({ root: join(this.folder, "runc"), binaryName: this.#sides.runc ?? RUNC }),
+    );
     const options = { typeUrl: Options.typeName, value };
     return this.task.create({ id: this.id, bundle: this.path, options, ...request });
   }
@@ -184,8 +280,15 @@ export class ShimLab implements AsyncDisposable {
     }
     this.daemonDown();
     for (const id of [this.id, `${this.namespace}-b`]) {
-      spawnSync(RUNC, ["--root", join(this.folder, "runc", this.namespace), "delete", "--force", id]);
+      spawnSync(this.#sides.runc ?? RUNC, [
+        "--root",
+        join(this.folder, "runc", this.namespace),
+        "delete",
+        "--force",
+        id,
+      ]);
     }
+    for (const log of this.#logs.splice(0)) closeSync(log);
     for (const bundle of this.#bundles) bundle[Symbol.dispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -203,7 +306,7 @@ function statOf(pid: string): [state: string, parent: string] {
 
 export interface Spec {
   root: { readonly: boolean };
-  process: { terminal: boolean; args: string[] };
+  process: { terminal: boolean; args: string[]; rlimits?: unknown[] };
   annotations?: Record<string, string>;
   linux: { namespaces: { type: string }[]; resources: Record<string, unknown> };
 }

@@ -10,6 +10,7 @@ import {
   attachFrame,
   FRAME_CLOSE_STDIN,
   FRAME_COMPRESSED,
+  FRAME_END,
   FRAME_ERROR,
   FRAME_HEADER,
   FRAME_REPLACED,
@@ -40,6 +41,7 @@ export interface ClientOwner {
   ended: () => boolean;
   /** Room was made in a full queue. */
   progress: () => void;
+  subscribed: () => void;
   gone: () => void;
 }
 
@@ -73,6 +75,10 @@ export class AttachClient {
     return this.#state === "open" && !this.#deaf && (this.#mask & (stream === "stdout" ? 1 : 2)) !== 0;
   }
 
+  get subscribed(): boolean {
+    return this.#mask !== 0;
+  }
+
   get full(): boolean {
     return this.#queue.full;
   }
@@ -92,6 +98,7 @@ export class AttachClient {
   /** What is queued goes out, then the connection is closed; a client that does not read is closed in time. */
   finish(): void {
     if (this.#state !== "open") return;
+    if (this.#mask !== 0) this.send(attachFrame(FRAME_END, new Uint8Array(0)));
     this.#state = "finishing";
     if (this.#queue.empty) {
       this.#close();
@@ -218,7 +225,8 @@ export class AttachClient {
     const { stdin, ended } = this.#owner;
     if (type === FRAME_SUBSCRIBE && payload.length === 1 && this.#mask === 0) {
       this.#mask = payload[0]! & 3;
-      this.send(attachFrame(FRAME_SUBSCRIBED, new Uint8Array(0)));
+      this.send(attachFrame(FRAME_SUBSCRIBED, Uint8Array.of(FRAME_END)));
+      this.#owner.subscribed();
       if (ended()) this.finish();
     } else if (type === FRAME_STDIN && stdin !== null) {
       if (stdin.write(payload)) return;

@@ -32,6 +32,8 @@ export interface AttachSettings {
   compressed: (inode: bigint) => boolean;
   /** Called when a full client made room or went. */
   progress: () => void;
+  /** Told how many clients watch the output, whenever that changes. */
+  watched: (clients: number) => void;
   /** Where the server stands while it is closed and has clients that still read. */
   lingering: Set<unknown>;
   warn: (sentence: string) => void;
@@ -106,13 +108,19 @@ export class AttachServer {
       compressed,
       ended: () => !this.#open.stdout && !this.#open.stderr,
       progress,
+      subscribed: () => this.#watched(),
       gone: () => {
         this.#clients.delete(client);
+        this.#watched();
         if (this.#clients.size === 0) this.#settings.lingering.delete(this);
         progress();
       },
     });
     this.#clients.add(client);
+  }
+
+  #watched(): void {
+    this.#settings.watched([...this.#clients].filter((client) => client.subscribed).length);
   }
 }
 

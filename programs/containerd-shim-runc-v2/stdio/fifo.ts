@@ -26,6 +26,16 @@ export async function openOutput(runtime: QuickJsRuntime, uri: string): Promise<
   }
 }
 
+/** For a process whose earlier shim was killed: whoever read then may be gone, and that is no reason to wait. */
+export function reopenOutput(uri: string): fd.Fd {
+  const { scheme, path } = parseUri(uri);
+  if (scheme === "file") return openFile(path);
+  const found = fd.stat(path);
+  if (found === null) return fd.open("/dev/null", fd.O_WRONLY);
+  if ((found.mode & fd.S_IFMT) !== fd.S_IFIFO) return fd.open(path, fd.O_WRONLY | fd.O_APPEND);
+  return fd.open(path, fd.O_RDWR | fd.O_NONBLOCK);
+}
+
 /** Null while there is no reader. */
 function openBothEnds(path: string): fd.Fd | null {
   try {

@@ -18,8 +18,9 @@ import { DRAIN_TIMEOUT } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { startLogger } from "./binary.ts";
-import { openOutput, openStdin } from "./fifo.ts";
+import { openOutput, openStdin, reopenOutput } from "./fifo.ts";
 import { isLogUri, type LogOutput, openLogOutput } from "./log-output.ts";
+import { makeOutputFifo, openOutputFifo, removeOutputFifos } from "./output-fifo.ts";
 import { Pump, type Sink } from "./pump.ts";
 import { FdSink } from "./sinks.ts";
 import { StdinWriter } from "./stdin.ts";
@@ -37,6 +38,8 @@ export interface IoRequest {
   gid: number;
   /** Whether the shim may write the log itself. */
   ownsLog: boolean;
+  /** What the names of its pipes and its journal begin with, in the bundle. */
+  place: string;
 }
 
 export interface IoParts {
@@ -68,6 +71,8 @@ export class ProcessIo {
   #output: LogOutput | null = null;
   #closeLogger: (() => void) | null = null;
   #closed = false;
+  /** Until what a killed shim left is dealt with. */
+  #resuming: Promise<void> = Promise.resolve();
 
   private constructor(parts: IoParts, request: IoRequest) {
     this.#parts = parts;
@@ -80,6 +85,18 @@ export class ProcessIo {
     try {
       if (request.terminal) io.#console = new Console(parts.runtime.loop, parts.socketDirectory);
       else await io.#openPipes();
+      return io;
+    } catch (thrown) {
+      io.close();
+      throw thrown;
+    }
+  }
+
+  /** The streams of a process whose shim was killed. Its stdin was at its end with that shim. */
+  static reopen(parts: IoParts, request: IoRequest): ProcessIo {
+    const io = new ProcessIo(parts, request);
+    try {
+      io.#reopenPipes();
       return io;
     } catch (thrown) {
       io.close();
@@ -115,6 +132,7 @@ export class ProcessIo {
   /** After the process's end: what it wrote reaches its log. Bounded: another process may still hold the pipe. */
   async drain(): Promise<void> {
     if (this.#output === null) return;
+    await this.#resuming;
     await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.drain())));
   }
 
@@ -134,6 +152,7 @@ export class ProcessIo {
     this.#console?.close();
     this.#output?.close();
     this.#closeLogger?.();
+    removeOutputFifos(this.#request.place);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
@@ -163,7 +182,31 @@ export class ProcessIo {
     this.#output = this.#logOutput(stdout, stderr);
     if (this.#request.stdin !== "") this.#output.listen(this.#stdinPipe());
     else this.#output.listen(null);
-    for (const stream of ["stdout", "stderr"] as const) this.#read(this.#outputPipe(stream), this.#output.sink(stream));
+    for (const stream of ["stdout", "stderr"] as const) this.#log(this.#outputPipe(stream), stream);
+  }
+
+  #log(source: fd.Fd, stream: "stdout" | "stderr"): void {
+    const { sink, reader } = { sink: this.#output!.sink(stream), reader: this.#output!.reader(stream) };
+    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }, reader));
+  }
+
+  #reopenPipes(): void {
+    const { stdout, stderr, place } = this.#request;
+    const log = isLogUri(stdout);
+    if (log) {
+      this.#output = this.#logOutput(stdout, stderr);
+      this.#output.listen(null);
+    }
+    for (const stream of ["stdout", "stderr"] as const) {
+      const source = openOutputFifo(place, stream);
+      if (source === null) continue;
+      if (log) this.#log(source, stream);
+      else this.#read(source, new FdSink(this.#parts.runtime.loop, reopenOutput(this.#request[stream])));
+    }
+    this.#resuming = (this.#output?.clientsBack() ?? Promise.resolve()).then(() => {
+      for (const pump of this.#pumps) pump.takePending();
+      for (const pump of this.#pumps) pump.resume();
+    });
   }
 
   #logOutput(stdout: string, stderr: string): LogOutput {
@@ -177,7 +220,8 @@ export class ProcessIo {
     }
     const { runtime, log, lingering } = this.#parts;
     const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
-    return openLogOutput(runtime.loop, stdout, { terminal, warn, lingering });
+    const journal = `${this.#request.place}output.journal`;
+    return openLogOutput(runtime.loop, stdout, { terminal, journal, warn, lingering });
   }
 
   async #openLogger(uri: string): Promise<void> {
@@ -194,14 +238,13 @@ export class ProcessIo {
   }
 
   #read(source: fd.Fd, sink: Sink): void {
-    this.#pumps.push(new Pump(this.#parts.runtime.loop, source, sink));
+    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }));
   }
 
   #outputPipe(stream: "stdout" | "stderr"): fd.Fd {
-    const ends = fd.pipe();
+    const ends = makeOutputFifo(this.#request.place, stream);
     this.#give(ends.write);
     this.streams[stream] = ends.write.number;
-    fd.setNonBlocking(ends.read.number, true);
     return ends.read;
   }
 
@@ -235,7 +278,7 @@ export class ProcessIo {
       },
       end: () => writer.close(),
     };
-    this.#stdinPump = new Pump(this.#parts.runtime.loop, source, sink);
+    this.#stdinPump = new Pump(this.#parts.runtime.loop, { source, sink });
   }
 
   async #openTerminal(console: Console): Promise<void> {

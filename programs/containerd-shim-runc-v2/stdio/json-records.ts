@@ -42,6 +42,12 @@ export class JsonRecords implements RecordFormat {
     return { records, length: end };
   }
 
+  past(bytes: Uint8Array, records: number): number {
+    let at = 0;
+    for (let left = records; left > 0; left--) at = bytes.indexOf(NEWLINE, at) + 1;
+    return at;
+  }
+
   intact(file: number, size: number): number {
     const start = Math.max(0, size - TAIL);
     const tail = new Uint8Array(size - start);

@@ -48,7 +48,7 @@ function write(chunks: readonly Uint8Array[], format: RecordFormat = new JsonRec
       parts.push(Buffer.from(bytes));
     },
   };
-  const lines = new LogLines(file as LogFile, format);
+  const lines = new LogLines(file as LogFile, format, { stdout: null, stderr: null });
   for (const chunk of chunks) lines.write("stdout", chunk);
   lines.end("stdout");
   return Buffer.concat(parts);

@@ -27,7 +27,7 @@ const HELD_FIRST = 256;
 const NO_STOP = 2 ** 31 - 1;
 
 /** A line that is under way on a stream: its bytes that went nowhere yet. */
-interface Held {
+export interface Held {
   bytes: Uint8Array;
   count: number;
   /** Once a part of it went out. */
@@ -43,7 +43,7 @@ interface Range {
 export class LogLines {
   readonly #file: LogFile;
   readonly #format: RecordFormat;
-  readonly #held: Record<StreamName, Held | null> = { stdout: null, stderr: null };
+  readonly held: Record<StreamName, Held | null>;
   #buffer: Uint8Array | null = null;
   /** As door.records has it. */
   readonly #cursor = new Int32Array(6);
@@ -51,8 +51,12 @@ export class LogLines {
   #ids = "";
   #longLines = 0;
 
-  /** Borrows the file. */
-  constructor(file: LogFile, format: RecordFormat) {
+  /** Records that an earlier shim made of the chunk that comes first now: they are made again and left out. */
+  leaveOut = 0;
+
+  /** Borrows the file. `held`: of an earlier shim. */
+  constructor(file: LogFile, format: RecordFormat, held: Record<StreamName, Held | null>) {
+    this.held = held;
     this.#file = file;
     this.#format = format;
   }
@@ -63,7 +67,7 @@ export class LogLines {
     this.#buffer ??= new Uint8Array(chunk.length > SMALL_CHUNK ? LARGE_BUFFER : SMALL_BUFFER);
     let at = 0;
     while (at < chunk.length) {
-      if (this.#held[stream] === null) at = this.#lines(stream, chunk, { at, time });
+      if (this.held[stream] === null) at = this.#lines(stream, chunk, { at, time });
       if (at < chunk.length) at = this.#piece(stream, chunk, { at, time });
     }
     this.#flush();
@@ -72,11 +76,11 @@ export class LogLines {
 
   /** A last line without its newline. */
   end(stream: StreamName): void {
-    const held = this.#held[stream];
+    const held = this.held[stream];
     if (held === null) return;
     const range = { bytes: held.bytes, at: 0, end: held.count };
     if (held.count > 0) this.#part(held, range, { time: wallNanoseconds(), stream, last: false });
-    this.#held[stream] = null;
+    this.held[stream] = null;
     this.#flush();
     this.relax();
   }
@@ -114,8 +118,8 @@ export class LogLines {
     const newline = chunk.indexOf(NEWLINE, from.at);
     const end = newline < 0 ? chunk.length : newline;
     let { at } = from;
-    this.#held[stream] ??= { bytes: new Uint8Array(0), count: 0, parts: null };
-    const held = this.#held[stream];
+    this.held[stream] ??= { bytes: new Uint8Array(0), count: 0, parts: null };
+    const held = this.held[stream];
     while (held.count + end - at >= LOG_PART) {
       const taken = LOG_PART - held.count;
       if (taken < LOG_PART) {
@@ -130,7 +134,7 @@ export class LogLines {
       hold(held, chunk.subarray(at, end));
       return chunk.length;
     }
-    this.#held[stream] = null;
+    this.held[stream] = null;
     let range = { bytes: chunk, at, end };
     if (held.count > 0) {
       hold(held, chunk.subarray(at, end));
@@ -183,7 +187,11 @@ export class LogLines {
 
   #flush(): void {
     if (this.#records === 0) return;
-    this.#file.append(this.#buffer!.subarray(0, this.#cursor[3]), this.#records);
+    const left = Math.min(this.leaveOut, this.#records);
+    let bytes = this.#buffer!.subarray(0, this.#cursor[3]);
+    if (left > 0) bytes = bytes.subarray(this.#format.past(bytes, left));
+    this.leaveOut -= left;
+    if (this.#records > left) this.#file.append(bytes, this.#records - left);
     this.#cursor[3] = 0;
     this.#records = 0;
   }

@@ -5,14 +5,15 @@
 
 import { Failure } from "../../../base/errors.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { LOG_FILES_DEFAULT, LOG_SIZE_DEFAULT } from "../limits.ts";
+import { ATTACH_RETURN_TIMEOUT, LOG_FILES_DEFAULT, LOG_SIZE_DEFAULT } from "../limits.ts";
 import { parseUri } from "../uri.ts";
 import { AttachServer } from "./attach.ts";
+import { Journal } from "./journal.ts";
 import { JsonRecords } from "./json-records.ts";
 import { LogLines } from "./lines.ts";
 import { LocalRecords } from "./local-records.ts";
 import { LogFile } from "./logfile.ts";
-import type { Sink } from "./pump.ts";
+import type { ChunkReader, Sink } from "./pump.ts";
 import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
 
@@ -27,7 +28,19 @@ export interface LogOutput {
   /** Begins to accept clients, who feed this stdin. */
   listen(stdin: StdinWriter | null): void;
   sink(stream: StreamName): Sink;
+  /** Null with a terminal, whose task no other shim can take over. */
+  reader(stream: StreamName): ChunkReader | null;
+  /** Resolves when the clients of a killed shim are back, or had the time for it. */
+  clientsBack(): Promise<void>;
   close(): void;
+}
+
+export interface LogParts {
+  terminal: boolean;
+  /** The path of the journal, in the bundle. */
+  journal: string;
+  warn: (sentence: string) => void;
+  lingering: Set<unknown>;
 }
 
 interface LogUri {
@@ -80,18 +93,18 @@ function isTexts(value: unknown): value is Record<string, string> {
   return Object.values(value).every((one) => typeof one === "string");
 }
 
-export function openLogOutput(
-  loop: Loop,
-  uri: string,
-  how: { terminal: boolean; warn: (sentence: string) => void; lingering: Set<unknown> },
-): LogOutput {
+export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput {
   const { format, path, maxSize, maxFiles, attach, attrs } = parseLogUri(uri);
   const records = format === "local" ? new LocalRecords(attrs) : new JsonRecords(attrs);
-  const file = new LogFile({ path, maxSize, maxFiles, format: records, warn: how.warn });
-  const lines = new LogLines(file, records);
+  const journal = new Journal(how.journal, how.warn);
+  const file = new LogFile({ path, maxSize, maxFiles, format: records, warn: how.warn, journal });
+  const lines = new LogLines(file, records, journal.lines());
+  lines.leaveOut = file.leaveOut;
+  journal.heldOf = (stream) => lines.held[stream];
   const streams: readonly StreamName[] = how.terminal ? ["stdout"] : ["stdout", "stderr"];
   const sinks: Sink[] = [];
   let server: AttachServer | null = null;
+  const back = new Returning(loop, journal);
   const progress = () => {
     if (server?.full !== true) for (const sink of sinks) sink.resume();
   };
@@ -100,7 +113,8 @@ export function openLogOutput(
       if (attach === null) return;
       const spillDirectory = path.slice(0, path.lastIndexOf("/") + 1);
       const compressed = (inode: bigint) => file.replaceRotated(inode);
-      server = new AttachServer(loop, { ...how, path: attach, stdin, spillDirectory, progress, compressed }, streams);
+      const more = { spillDirectory, compressed, watched: back.watched };
+      server = new AttachServer(loop, { ...how, path: attach, stdin, progress, ...more }, streams);
     },
     sink(stream) {
       const sink: Sink = {
@@ -109,18 +123,61 @@ export function openLogOutput(
           lines.write(stream, chunk);
           return server?.write(stream, chunk) ?? true;
         },
-        relax: () => lines.relax(),
+        relax() {
+          lines.relax();
+          journal.relax();
+        },
         end() {
+          journal.ending(stream);
           lines.end(stream);
+          journal.ended();
           server?.end(stream);
         },
       };
       sinks.push(sink);
       return sink;
     },
+    reader: (stream) => (how.terminal ? null : journal.reader(stream)),
+    clientsBack: () => (server === null ? Promise.resolve() : back.all()),
     close() {
       server?.close();
       file.close();
+      journal.close();
     },
   };
+}
+
+/** The clients who watched the output when the last shim was killed: what comes next is theirs, too, so it waits until
+ *  as many are there again, for a bounded time. */
+class Returning {
+  readonly #loop: Loop;
+  readonly #journal: Journal;
+  readonly #missing: number;
+  #now = 0;
+  #waiting: (() => void) | null = null;
+
+  constructor(loop: Loop, journal: Journal) {
+    this.#loop = loop;
+    this.#journal = journal;
+    this.#missing = journal.clients;
+  }
+
+  readonly watched = (clients: number): void => {
+    this.#now = clients;
+    if (this.#waiting === null) this.#journal.clients = clients;
+    else if (clients >= this.#missing) this.#waiting();
+  };
+
+  async all(): Promise<void> {
+    if (this.#missing === 0) return;
+    await new Promise<void>((resolve) => {
+      const timeout = this.#loop.timer(ATTACH_RETURN_TIMEOUT, resolve);
+      this.#waiting = () => {
+        timeout[Symbol.dispose]();
+        resolve();
+      };
+    });
+    this.#waiting = null;
+    this.#journal.clients = this.#now;
+  }
 }

@@ -7,10 +7,11 @@
 
 import { messageOf } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
-import { ENOENT, ENOSPC, errnoOf } from "../../../linux/errno.ts";
+import { ENOENT, ENOSPC, errnoOf, must } from "../../../linux/errno.ts";
 import * as fd from "../../../linux/fd.ts";
-import { SYS_ftruncate } from "../../../linux/numbers.ts";
-import { LOG_LOOK_INTERVAL } from "../limits.ts";
+import { SYS_ftruncate, SYS_pread64 } from "../../../linux/numbers.ts";
+import { LOG_LOOK_INTERVAL, RECOVERY_LIMIT } from "../limits.ts";
+import type { Journal, LogPlace, Recovery } from "./journal.ts";
 import type { RecordFormat } from "./records.ts";
 
 export interface LogFileSettings {
@@ -21,6 +22,8 @@ export interface LogFileSettings {
   format: RecordFormat;
   /** Told of trouble, in whole sentences. */
   warn: (sentence: string) => void;
+  /** Told where the log stands, for a later shim. */
+  journal: Journal;
 }
 
 export class LogFile {
@@ -32,6 +35,8 @@ export class LogFile {
   #looked = 0n;
   /** A failure to rotate was said already. */
   #stuck = false;
+  /** After a killed shim: so many records of the chunk that it had at hand are in the log. */
+  readonly leaveOut: number;
 
   /** Opens or creates the file, mode 0640 as Docker has it. A tail that a crash tore is cut. */
   constructor(settings: LogFileSettings) {
@@ -40,6 +45,31 @@ export class LogFile {
     const { size } = fd.statFd(this.#fd.number);
     this.#size = size === 0 ? 0 : settings.format.intact(this.#fd.number, size);
     if (this.#size < size) this.#cut(this.#size);
+    const { journal } = settings;
+    journal.sizeOf = () => this.#size;
+    const left = journal.recover();
+    if (left === null) journal.opened(this.#place());
+    this.leaveOut = left === null ? 0 : this.#recover(left);
+  }
+
+  #recover(left: Recovery): number {
+    const { path, journal, format } = this.#settings;
+    let records = left.before;
+    const place = this.#place();
+    if (left.place.inode === place.inode) records += recordsOf(format, this.#fd.number, left.place.size);
+    else {
+      // Killed between renaming the old file and opening the new one, or just after it.
+      using elder = fd.openIfThere(`${path}.1`, fd.O_RDONLY);
+      if (elder !== null && fd.statFd(elder.number).inode === left.place.inode) {
+        records += recordsOf(format, elder.number, left.place.size);
+      }
+      fd.unlinkIfThere(`${path}.next`);
+    }
+    return journal.recovered(place, records);
+  }
+
+  #place(): LogPlace {
+    return { inode: fd.statFd(this.#fd.number).inode, size: this.#size };
   }
 
   /** Bytes until it is due for rotation. */
@@ -53,7 +83,10 @@ export class LogFile {
     if (now - this.#looked < LOG_LOOK_INTERVAL && now >= this.#looked) return;
     this.#looked = now;
     const { links, size } = fd.statFd(this.#fd.number);
-    if (size < this.#size) this.#size = size;
+    if (size < this.#size) {
+      this.#size = size;
+      this.#settings.journal.moved(this.#place());
+    }
     if (links > 0) return;
     try {
       this.#use(openLog(this.#settings.path, 0));
@@ -68,6 +101,7 @@ export class LogFile {
     try {
       while (written < bytes.length) written += fd.write(this.#fd.number, bytes.subarray(written)) ?? 0;
       this.#size += bytes.length;
+      this.#settings.journal.appended(records);
       if (this.#lost > 0) this.#settings.warn(`${this.#settings.path}: writing works again, ${this.#lost} were lost`);
       this.#lost = 0;
     } catch (thrown) {
@@ -76,6 +110,8 @@ export class LogFile {
       this.#size += whole.length;
       if (this.#lost === 0) this.#settings.warn(`${this.#settings.path}: ${messageOf(thrown)}: lines are being lost`);
       this.#lost += records - whole.records;
+      this.#settings.journal.appended(records);
+      this.#settings.journal.moved(this.#place());
     }
   }
 
@@ -108,6 +144,7 @@ export class LogFile {
     this.#fd.close();
     this.#fd = file;
     this.#size = fd.statFd(file.number).size;
+    this.#settings.journal.moved(this.#place());
   }
 
   #cut(size: number): void {
@@ -124,6 +161,8 @@ export class LogFile {
     if (size < this.#settings.maxSize) return;
     try {
       const next = openLog(`${path}.next`, fd.O_TRUNC);
+      // What is behind this place from now on is in the next file, even if this one is soon gone.
+      this.#settings.journal.moved(this.#place());
       this.#shift();
       fd.rename(`${path}.next`, path);
       this.#use(next);
@@ -134,6 +173,7 @@ export class LogFile {
       if (!this.#stuck) warn(`${path} could not be rotated: ${messageOf(thrown)}: its older lines are given up`);
       this.#stuck = true;
       if (errnoOf(thrown) !== ENOSPC && door().syscall(SYS_ftruncate, this.#fd.number, 0) >= 0) this.#size = 0;
+      this.#settings.journal.moved(this.#place());
     }
   }
 
@@ -147,6 +187,15 @@ export class LogFile {
     fd.unlinkIfThere(`${path}.1.gz`);
     move(path, `${path}.1`);
   }
+}
+
+/** How many records stand behind a place: of one chunk, and so never many. */
+function recordsOf(format: RecordFormat, file: number, from: number): number {
+  const size = Math.min(Math.max(fd.statFd(file).size - from, 0), RECOVERY_LIMIT);
+  if (size === 0) return 0;
+  const bytes = new Uint8Array(size);
+  const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, bytes, size, from));
+  return format.whole(bytes, got).records;
 }
 
 function openLog(path: string, more: number): fd.Fd {

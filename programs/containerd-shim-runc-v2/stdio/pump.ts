@@ -26,14 +26,35 @@ export interface Sink {
   resume: () => void;
 }
 
+/** Reads chunks for a pump, into memory of its own. */
+export interface ChunkReader {
+  /** Null when nothing is there now, empty at the end. Throws what the read throws. */
+  read(source: number, large: boolean): Uint8Array | null;
+  /** The chunk is dealt with. */
+  done(): void;
+  /** A chunk that an earlier shim had read and not finished, or null. */
+  pending(): Uint8Array | null;
+}
+
 /** The buffer of large chunks, for all pumps that are busy, and how many are. */
 let shared: Uint8Array | null = null;
 let busy = 0;
+
+const PLAIN: ChunkReader = {
+  read(source, large) {
+    const buffer = large ? shared! : new Uint8Array(CHUNK_ROOM + COPY_CHUNK_SMALL);
+    const got = read(source, buffer.subarray(CHUNK_ROOM));
+    return got === null ? null : buffer.subarray(CHUNK_ROOM, CHUNK_ROOM + got);
+  },
+  done() {},
+  pending: () => null,
+};
 
 export class Pump {
   readonly #loop: Loop;
   readonly #source: Fd;
   readonly #sink: Sink;
+  readonly #reader: ChunkReader;
   #ended: (() => void)[] = [];
   #state: "held" | "reading" | "stopped" | "ended" = "held";
   #resumed: (() => void) | null = null;
@@ -42,11 +63,13 @@ export class Pump {
   #flows = false;
 
   /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. */
-  constructor(loop: Loop, source: Fd, sink: Sink) {
+  constructor(loop: Loop, ends: { source: Fd; sink: Sink }, reader: ChunkReader | null = null) {
+    const { source, sink } = ends;
+    this.#reader = reader ?? PLAIN;
     this.#loop = loop;
     this.#source = source;
     this.#sink = sink;
-    sink.resume = () => this.#resume();
+    sink.resume = () => this.#goOn();
   }
 
   /** Reads from now on. */
@@ -54,6 +77,19 @@ export class Pump {
     if (this.#state !== "held") return;
     this.#state = "reading";
     this.#watch();
+  }
+
+  /** What an earlier shim had at hand of this stream; before any stream of the process is read. */
+  takePending(): void {
+    const pending = this.#reader.pending();
+    if (pending !== null) this.#take(pending);
+  }
+
+  /** As `begin`, for a stream that an earlier shim read: a FIFO that nobody has open any more never tells its end, so
+   *  it is looked at once. */
+  resume(): void {
+    this.begin();
+    this.#step();
   }
 
   /** Resolves at the end of the source. */
@@ -104,21 +140,26 @@ export class Pump {
 
   /** One chunk; null when nothing is there now. */
   #step(): number | null {
-    const buffer = this.#relaxing !== null ? shared! : new Uint8Array(CHUNK_ROOM + COPY_CHUNK_SMALL);
-    let got: number | null = 0;
+    let chunk: Uint8Array | null;
     try {
-      got = read(this.#source.number, buffer.subarray(CHUNK_ROOM));
+      chunk = this.#reader.read(this.#source.number, this.#relaxing !== null);
     } catch {
       // EIO: the last process left the terminal. Any other failure of a pipe cannot be helped either.
+      chunk = new Uint8Array(0);
     }
-    if (got === null) return null;
-    if (got >= COPY_CHUNK_SMALL) this.#work();
-    if (got === 0) this.close();
-    else if (!this.#sink.write(buffer.subarray(CHUNK_ROOM, CHUNK_ROOM + got)) && this.#state === "reading") {
-      this.#state = "stopped";
-      this.#loop.unwatch(this.#source.number);
-    }
-    return got;
+    if (chunk === null) return null;
+    if (chunk.length >= COPY_CHUNK_SMALL) this.#work();
+    if (chunk.length === 0) this.close();
+    else this.#take(chunk);
+    return chunk.length;
+  }
+
+  #take(chunk: Uint8Array): void {
+    const room = this.#sink.write(chunk);
+    this.#reader.done();
+    if (room || this.#state !== "reading") return;
+    this.#state = "stopped";
+    this.#loop.unwatch(this.#source.number);
   }
 
   /** Output flows: chunks are large for a while. */
@@ -144,7 +185,7 @@ export class Pump {
     this.#sink.relax?.();
   }
 
-  #resume(): void {
+  #goOn(): void {
     if (this.#state !== "stopped") return;
     this.#state = "reading";
     this.#watch();

@@ -34,6 +34,8 @@ export interface RecordFormat {
   around(stream: StreamName, moment: Moment): Around;
   /** Of bytes that are records, of which the first `length` were written: how many are whole, how long these are. */
   whole(bytes: Uint8Array, length: number): { records: number; length: number };
+  /** Of bytes that are records: where the one after so many begins. */
+  past(bytes: Uint8Array, records: number): number;
   /** The length of a file up to its last whole record: what a crash tore is behind it. */
   intact(file: number, size: number): number;
 }

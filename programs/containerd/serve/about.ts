@@ -1,19 +1,16 @@
 // The services that say what this daemon is: version, introspection, health.
 
-import { spawn } from "node:child_process";
 import { type Health, HealthCheckResponse_ServingStatus } from "../../../api/containerd/gen/health.ts";
 import type { Introspection, Plugin } from "../../../api/containerd/gen/introspection.ts";
 import { RuntimeInfo, RuntimeRequest } from "../../../api/containerd/gen/types.ts";
 import type { Version } from "../../../api/containerd/gen/version.ts";
-import { Any } from "../../../api/wellknown/gen/any.ts";
 import { Failure } from "../../../base/errors.ts";
 import { fieldReader, parseFilters } from "../../../core/filters/filter.ts";
 import { SNAPSHOTTER } from "../../../core/snapshots/overlay.ts";
 import type { HandlersOf } from "../../../wire/call.ts";
 import { DEFAULT_RUNTIME, type Runtimes } from "../tasks/runtime.ts";
+import { shimInfo } from "../tasks/shim-info.ts";
 
-const INFO_TIMEOUT = 10_000; // milliseconds
-const INFO_LIMIT = 1 << 20; // bytes
 const SERVICES = [
   "containers",
   "content",
@@ -111,23 +108,4 @@ function plugins(facts: AboutFacts): Plugin[] {
     plugin("io.containerd.runtime.v2", "task", { platforms }),
     ...SERVICES.map((service) => plugin("io.containerd.grpc.v1", service)),
   ];
-}
-
-function shimInfo(path: string, options: Any | null): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(path, ["-info"], { stdio: ["pipe", "pipe", "ignore"], timeout: INFO_TIMEOUT });
-    const pieces: Buffer[] = [];
-    let size = 0;
-    child.stdout.on("data", (piece: Buffer) => {
-      size += piece.length;
-      if (size <= INFO_LIMIT) pieces.push(piece);
-    });
-    child.on("error", (cause) => reject(new Failure("unknown", `${path} -info cannot be run`, { cause })));
-    child.on("close", (code) => {
-      if (code === 0 && size <= INFO_LIMIT) resolve(Buffer.concat(pieces));
-      else reject(new Failure("unimplemented", `${path} does not say what it is: -info gave exit status ${code}`));
-    });
-    child.stdin.on("error", () => {});
-    child.stdin.end(options === null ? new Uint8Array(0) : Any.encode(options));
-  });
 }

@@ -63,10 +63,27 @@ export async function launchShim(launch: Launch, daemon: DaemonFacts): Promise<S
   return address;
 }
 
+/** Runs `<shim> adopt`: another shim takes over from one that is gone. `pidfd`: of the task's first process, if the
+ *  daemon holds it. Throws the shim's reason when it cannot. */
+export async function adoptTask(launch: Launch, daemon: DaemonFacts, pidfd: number | null): Promise<ShimAddress> {
+  const child = run(launch, daemon, [...(daemon.debug ? ["-debug"] : []), "adopt"], pidfd);
+  child.stdin!.on("error", () => {});
+  child.stdin!.end();
+  const { code, output } = await finished(child, START_TIMEOUT);
+  if (code !== 0) throw new Failure("failed_precondition", output.toString("utf8").trim());
+  const address = readAnswer(output);
+  writeFileSync(join(launch.bundle, "bootstrap.json"), JSON.stringify(address), { mode: 0o600 });
+  return address;
+}
+
 /** Runs `<shim> delete` for a task whose shim is gone: it kills what is left and unmounts the root. */
-export async function deleteDeadShim(launch: Launch, daemon: DaemonFacts): Promise<TaskExit & { pid: number }> {
+export async function deleteDeadShim(
+  launch: Launch,
+  daemon: DaemonFacts,
+  pidfd: number | null = null,
+): Promise<TaskExit & { pid: number }> {
   const args = ["-bundle", launch.bundle, ...(daemon.debug ? ["-debug"] : []), "delete"];
-  const child = run(launch, daemon, args);
+  const child = run(launch, daemon, args, pidfd);
   child.stdin!.on("error", () => {});
   child.stdin!.end();
   const { code, stdout, output } = await finished(child, DELETE_TIMEOUT);
@@ -75,12 +92,15 @@ export async function deleteDeadShim(launch: Launch, daemon: DaemonFacts): Promi
   return { pid, exitStatus, exitedAt: nanosecondsFromMessage(exitedAt) };
 }
 
-function run(launch: Launch, daemon: DaemonFacts, last: readonly string[]): ChildProcess {
+/** The number under which a child finds the pidfd. */
+const PIDFD = 3;
+
+function run(launch: Launch, daemon: DaemonFacts, last: readonly string[], pidfd: number | null = null): ChildProcess {
   const { namespace, id } = launch.place;
   const flags = ["-namespace", namespace, "-address", daemon.address, "-publish-binary", daemon.binary, "-id", id];
   return spawn(launch.binary.path, [...flags, ...last], {
     cwd: launch.bundle,
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe", ...(pidfd === null ? [] : [pidfd])],
     env: {
       ...process.env,
       GOMAXPROCS: "2",
@@ -88,6 +108,7 @@ function run(launch: Launch, daemon: DaemonFacts, last: readonly string[]): Chil
       TTRPC_ADDRESS: daemon.ttrpcAddress,
       GRPC_ADDRESS: daemon.address,
       NAMESPACE: namespace,
+      ...(pidfd === null ? {} : { TASK_PIDFD: String(PIDFD) }),
     },
   });
 }

@@ -20,9 +20,9 @@ import type { CreateTask, TaskExit } from "../../../core/tasks/tasks.ts";
 import type { TypedValue } from "../../../core/values.ts";
 import { ShimConnection } from "../call/shim.ts";
 import type { Unpacker } from "../call/unpack.ts";
-import type { BundlePlace, Bundles } from "./bundle.ts";
+import type { BundlePlace, Bundles, ShimAddress } from "./bundle.ts";
 import type { FifoStock } from "./fifos.ts";
-import { type DaemonFacts, deleteDeadShim, type Launch, launchShim } from "./launch.ts";
+import { adoptTask, type DaemonFacts, deleteDeadShim, type Launch, launchShim } from "./launch.ts";
 import { DEFAULT_RUNTIME, type Runtimes } from "./runtime.ts";
 import { ShimLog, Task } from "./task.ts";
 
@@ -37,6 +37,11 @@ export interface ManagerParts {
   unpacker: Unpacker;
   daemon: DaemonFacts;
   log: Logger;
+}
+
+interface NextShim {
+  shim: ShimConnection;
+  log: ShimLog | null;
 }
 
 export class TaskManager {
@@ -81,9 +86,12 @@ export class TaskManager {
         await this.abandon(task);
         throw failedCreate(thrown);
       }
+      this.hold(task);
       return task;
     } finally {
       this.coming.delete(name);
+      const task = this.tasks.get(name);
+      if (task?.lostEarly === true) void this.lost(task);
     }
   }
 
@@ -161,16 +169,61 @@ export class TaskManager {
   }
 
   private watch(task: Task): void {
-    void task.shim.closed.then(() => {
-      if (!task.retiring) void this.bury(task);
+    const { shim } = task;
+    void shim.closed.then(() => {
+      if (!task.retiring && task.shim === shim) void this.lost(task);
     });
   }
 
-  /** The shim is dead: what it was responsible for is cleaned up and told. */
-  private async bury(task: Task): Promise<void> {
-    task.retiring = true;
-    this.parts.log.info("shim disconnected", { id: task.id, namespace: task.namespace });
-    await this.cleanUp(task.launch, task);
+  private hold(task: Task): void {
+    void this.parts.runtimes.adopts(task.launch.binary.path).then((adopts) => (adopts ? task.hold() : undefined));
+  }
+
+  /** The shim is dead: another one takes over, or what it was responsible for is cleaned up and told. */
+  private async lost(task: Task): Promise<void> {
+    const { log } = this.parts;
+    const about = { id: task.id, namespace: task.namespace };
+    if (this.coming.has(key(task.namespace, task.id))) {
+      task.lostEarly = true;
+      return;
+    }
+    log.info("shim disconnected", about);
+    const taking = this.takeOver(task.launch, task);
+    task.settling = taking;
+    const next = await taking.catch((thrown) => {
+      log.warn(`no shim takes over: ${messageOf(thrown)}`, about);
+      return null;
+    });
+    task.settling = null;
+    if (task.retiring) next?.shim.close();
+    else if (next !== null) log.info("another shim took over", about);
+    else {
+      task.retiring = true;
+      await this.cleanUp(task.launch, task);
+    }
+  }
+
+  /** Null when the shim has no such action. Throws when it refuses, or does not serve. */
+  private async takeOver(launch: Launch, task: Task | null): Promise<NextShim | null> {
+    const { runtimes, daemon } = this.parts;
+    if (!(await runtimes.adopts(launch.binary.path))) return null;
+    if (task?.mayBeAdopted() === false) throw new Failure("unavailable", "its shims end too often");
+    // Before it writes: the FIFO's earlier reader saw its end with the killed shim.
+    const log = ShimLog.open(launch.bundle);
+    try {
+      const address = await adoptTask(launch, daemon, task?.pidfd ?? null);
+      const shim = await ShimConnection.open(address, launch.place.namespace);
+      await shim.task.state({ id: launch.place.id }, { timeout: RESTORE_TIMEOUT });
+      if (task !== null && !task.retiring) {
+        task.takenOver({ shim, log });
+        this.watch(task);
+        this.hold(task);
+      }
+      return { shim, log };
+    } catch (thrown) {
+      log?.close();
+      throw thrown;
+    }
   }
 
   private async cleanUp(launch: Launch, task: Task | null): Promise<void> {
@@ -178,7 +231,7 @@ export class TaskManager {
     const { namespace, id } = launch.place;
     let exit: TaskExit & { pid: number };
     try {
-      exit = await deleteDeadShim(launch, daemon);
+      exit = await deleteDeadShim(launch, daemon, task?.pidfd ?? null);
     } catch (thrown) {
       log.warn(`cleaning up after a dead shim: ${messageOf(thrown)}`, { id, namespace });
       exit = { pid: task?.pid ?? 0, exitStatus: 255, exitedAt: BigInt(Date.now()) * 1_000_000n };
@@ -200,16 +253,28 @@ export class TaskManager {
     const launch: Launch = { place, bundle: bundles.path(place), runtime: "", binary, options: null };
     try {
       if (address === null) throw new Failure("unavailable", "the bundle names no shim");
-      const shimLog = ShimLog.open(launch.bundle);
-      const task = new Task({ launch, shim: await ShimConnection.open(address, place.namespace), log: shimLog });
+      const task = new Task({ launch, ...(await this.reach(launch, address)) });
       this.tasks.set(key(place.namespace, place.id), task);
       this.watch(task);
       await this.learn(task);
+      this.hold(task);
       log.info("found a shim again", { id: place.id, namespace: place.namespace });
     } catch (thrown) {
       log.warn(`shim of an earlier life is dead: ${messageOf(thrown)}`, { id: place.id, namespace: place.namespace });
       if (binaryPath === null) await this.removeBundle(place);
       else await this.cleanUp(launch, null).catch((failure) => log.error(messageOf(failure)));
+    }
+  }
+
+  /** The shim of an earlier life, or one that takes over from it. */
+  private async reach(launch: Launch, address: ShimAddress): Promise<NextShim> {
+    try {
+      const log = ShimLog.open(launch.bundle);
+      return { shim: await ShimConnection.open(address, launch.place.namespace), log };
+    } catch (thrown) {
+      const next = await this.takeOver(launch, null);
+      if (next === null) throw thrown;
+      return next;
     }
   }
 

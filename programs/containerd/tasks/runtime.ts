@@ -9,7 +9,9 @@
 import { execFile } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { RuntimeInfo } from "../../../api/containerd/gen/types.ts";
 import { Failure } from "../../../base/errors.ts";
+import { shimInfo } from "./shim-info.ts";
 
 export const DEFAULT_RUNTIME = "io.containerd.runc.v2";
 const VERSION_TIMEOUT = 5000; // milliseconds
@@ -22,8 +24,12 @@ export interface ShimBinary {
   bootstrap: boolean;
 }
 
+/** The annotation by which a shim says that it has the action `adopt`. */
+const ADOPTS = "io.gantry.adopt";
+
 export class Runtimes {
   private readonly directories: readonly string[];
+  private readonly adopting = new Map<string, { identity: string; adopts: Promise<boolean> }>();
   private readonly known = new Map<string, { identity: string; binary: ShimBinary }>();
 
   /** Directories to look in after PATH. */
@@ -33,13 +39,30 @@ export class Runtimes {
 
   async resolve(name: string, runtimePath: string): Promise<ShimBinary> {
     const path = runtimePath === "" ? this.find(name) : this.checked(runtimePath, runtimePath);
-    const facts = statSync(path);
-    const identity = `${facts.dev}:${facts.ino}:${facts.mtimeMs}`;
+    const identity = identityOf(path);
     const known = this.known.get(path);
     if (known?.identity === identity) return known.binary;
     const binary = { path, bootstrap: await takesBootstrap(path) };
     this.known.set(path, { identity, binary });
     return binary;
+  }
+
+  /** Whether the shim at that path can take over from one that was killed. Asked once for each binary. */
+  async adopts(path: string): Promise<boolean> {
+    let identity: string;
+    try {
+      identity = identityOf(path);
+    } catch {
+      return false;
+    }
+    const known = this.adopting.get(path);
+    if (known?.identity === identity) return known.adopts;
+    const adopts = shimInfo(path, null).then(
+      (info) => RuntimeInfo.decode(info).annotations[ADOPTS] === "1",
+      () => false,
+    );
+    this.adopting.set(path, { identity, adopts });
+    return adopts;
   }
 
   private find(name: string): string {
@@ -65,6 +88,12 @@ export class Runtimes {
     if (isAbsolute(path) && isExecutable(path)) return path;
     throw new Failure("not_found", `runtime "${name}" binary not installed "${path}": file does not exist`);
   }
+}
+
+/** Another one after an upgrade. */
+function identityOf(path: string): string {
+  const { dev, ino, mtimeMs } = statSync(path);
+  return `${dev}:${ino}:${mtimeMs}`;
 }
 
 function isExecutable(path: string): boolean {

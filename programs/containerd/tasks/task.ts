@@ -1,24 +1,38 @@
 // One task as the daemon holds it: its bundle, its shim, and how it ends.
 //
 //     live ──delete()──▶ retired: shim shut down, bundle removed
-//       └──connection ended──▶ dead: `shim delete`, exit and delete published, bundle removed
+//      │▲ └──connection ended──▶ dead: `shim delete`, exit and delete published, bundle removed
+//      └┴───connection ended──▶ taken over by another shim, where the shim can do that
 //
-// `gone` resolves in both cases, with the exit when the daemon itself had to find it out.
+// `gone` resolves in the first two cases, with the exit when the daemon itself had to find it out.
 
 import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import type { TaskExit } from "../../../core/tasks/tasks.ts";
 import type { ShimConnection } from "../call/shim.ts";
+import { Holds } from "./holds.ts";
 import type { Launch } from "./launch.ts";
 
 const LOG_LINE_LIMIT = 64 << 10; // bytes copied at once
 const UNKNOWN_EXIT = 255;
+/** Shims that may take one task over within so many milliseconds. */
+const ADOPTION_LIMIT = 10;
+const ADOPTION_WINDOW = 60_000;
+/** Milliseconds that the end of a connection may take to be seen after a call over it failed. */
+const CLOSE_TIMEOUT = 1000;
 
 export class Task {
   readonly launch: Launch;
-  readonly shim: ShimConnection;
-  readonly log: ShimLog | null;
+  shim: ShimConnection;
+  private log: ShimLog | null;
+  private holds: Holds | null = null;
+  /** While another shim is asked to take over; resolves when that is decided. */
+  settling: Promise<unknown> | null = null;
+  /** When shims took over, in milliseconds of the monotonic clock. */
+  private adopted: number[] = [];
+  /** The shim died while the task was being made. */
+  lostEarly = false;
   /** Set before the connection is ended on purpose. */
   retiring = false;
   /** Of the init process, once known: published exits are not published again. */
@@ -44,8 +58,47 @@ export class Task {
     return this.launch.place.id;
   }
 
+  /** Of its first process, if the daemon holds it. */
+  get pidfd(): number | null {
+    return this.holds?.pidfd ?? null;
+  }
+
+  /** Keeps open what must not end with the shim. */
+  async hold(): Promise<void> {
+    const holds = await Holds.take(this.launch.bundle);
+    this.holds?.close();
+    this.holds = this.retiring ? null : holds;
+    if (this.retiring) holds.close();
+  }
+
+  /** Whether another shim may be tried: a shim that ends at once is not started for ever. */
+  mayBeAdopted(): boolean {
+    const now = performance.now();
+    this.adopted = this.adopted.filter((at) => now - at < ADOPTION_WINDOW);
+    return this.adopted.length < ADOPTION_LIMIT;
+  }
+
+  takenOver(by: { shim: ShimConnection; log: ShimLog | null }): void {
+    this.adopted.push(performance.now());
+    this.log?.close();
+    this.shim = by.shim;
+    this.log = by.log;
+  }
+
+  /** After a call over that connection found it ended: whether another shim is there now. */
+  async replaced(shim: ShimConnection): Promise<boolean> {
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_TIMEOUT).unref());
+    await Promise.race([shim.closed, late]);
+    // What watches the connection is told in the same turn.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    await this.settling;
+    return this.shim !== shim && !this.retiring;
+  }
+
   end(exit: TaskExit | null): void {
     this.retiring = true;
+    this.holds?.close();
+    this.holds = null;
     this.shim.close();
     this.log?.close();
     this.setGone(exit ?? this.exit ?? { exitStatus: UNKNOWN_EXIT, exitedAt: BigInt(Date.now()) * 1_000_000n });

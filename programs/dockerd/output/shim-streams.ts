@@ -6,29 +6,21 @@ import {
   attachFrame,
   FRAME_CLOSE_STDIN,
   FRAME_COMPRESSED,
-  FRAME_ERROR,
   FRAME_REPLACED,
-  FRAME_STDERR,
   FRAME_STDIN,
-  FRAME_STDOUT,
-  FRAME_SUBSCRIBE,
-  FRAME_SUBSCRIBED,
 } from "../../../api/task/attach.ts";
-import { decodeUtf8 } from "../../../base/bytes.ts";
 import { Failure } from "../../../base/errors.ts";
-import type { Connection } from "../../../base/runtime.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
 import type { ContainerLog } from "../containers/logging.ts";
 import { FrameReader } from "./frames.ts";
-
-/** Milliseconds the shim has for its answer to a subscription. */
-const SUBSCRIBE_TIMEOUT_MS = 10_000;
+import { Subscription } from "./subscription.ts";
 
 export class ShimStreams implements ContainerStreams {
   readonly keepsForClients = true;
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
+  readonly #subscriptions = new Set<Subscription>();
 
   constructor(socketPath: string, hasStdin: boolean) {
     this.#socketPath = socketPath;
@@ -36,22 +28,12 @@ export class ShimStreams implements ContainerStreams {
   }
 
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
-    const connection = await connectUnix(this.#socketPath);
     const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
-    await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(mask)));
-    let subscribed = () => {};
-    const ready = new Promise<void>((resolve, reject) => {
-      subscribed = resolve;
-      const timer = setTimeout(() => {
-        connection.close();
-        reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
-      }, SUBSCRIBE_TIMEOUT_MS);
-      timer.unref();
-      void Promise.resolve().then(() => ready.finally(() => clearTimeout(timer)).catch(() => {}));
-    });
-    const reading = readFrames(connection, { sink, subscribed });
-    await Promise.race([ready, reading]);
-    return { [Symbol.dispose]: () => connection.close() };
+    const subscription = new Subscription(this.#socketPath, mask, sink);
+    await subscription.open();
+    this.#subscriptions.add(subscription);
+    void subscription.finished.then(() => this.#subscriptions.delete(subscription));
+    return subscription;
   }
 
   async openStdin(): Promise<StdinWriter | null> {
@@ -74,8 +56,11 @@ export class ShimStreams implements ContainerStreams {
     };
   }
 
-  /** The shim tells the end only once the log is whole. Clients read on for as long as they like. */
-  async drained(): Promise<void> {}
+  /** The process has ended: a shim that is gone now will have no successor. Clients read on for as long as they like,
+   *  of a log that is whole before the shim tells the end. */
+  async drained(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.lastChance();
+  }
 
   async replaceRotated(inode: number): Promise<boolean> {
     const connection = await connectUnix(this.#socketPath);
@@ -98,28 +83,6 @@ export class ShimStreams implements ContainerStreams {
   close(): void {
     // Subscriptions end by themselves when the shim closes their connections.
   }
-}
-
-async function readFrames(connection: Connection, to: { sink: OutputSink; subscribed: () => void }): Promise<void> {
-  const reader = new FrameReader();
-  let error: string | null = null;
-  try {
-    for (;;) {
-      const piece = new Uint8Array(64 * 1024);
-      const count = await connection.read(piece);
-      if (count === 0) break;
-      for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-        if (type === FRAME_STDOUT || type === FRAME_STDERR) await to.sink.take(type, payload);
-        else if (type === FRAME_SUBSCRIBED) to.subscribed();
-        else if (type === FRAME_ERROR) error = decodeUtf8(payload);
-      }
-    }
-  } catch (thrown) {
-    error = (thrown as Error).message;
-  }
-  connection.close();
-  to.sink.ended(error);
-  to.subscribed();
 }
 
 export interface ShimStdio {

@@ -1,0 +1,141 @@
+// `adopt`: the shim of this bundle's task was killed (or its program replaced), and the daemon asks for another one. As
+// `start`: makes the socket of the same name, forks the process that serves it, answers with its address. That process
+// takes over every task of the killed shim that it can, by their records in their bundles.
+//
+//     exit 0  taken over; also when another shim has done it already (a pod is asked for once for each of its tasks)
+//     exit 3  cannot be taken over, with the reason on stderr: the daemon cleans up with `delete`
+//
+// TASK_PIDFD names a descriptor by which the daemon holds the first process: then its end is known even if it came when
+// no shim was there.
+
+import { Failure, messageOf } from "../../base/errors.ts";
+import { type Door, door } from "../../linux/door.ts";
+import * as fd from "../../linux/fd.ts";
+import { fork } from "../../linux/process.ts";
+import { claimSocket } from "./address.ts";
+import type { CommandLine } from "./command-line.ts";
+import { Container } from "./container.ts";
+import { ADDRESS_LIMIT, RECORD_LIMIT } from "./limits.ts";
+import { heldEnd } from "./pidwatch.ts";
+import type { Ended } from "./reaper.ts";
+import { readExecRecords, readTaskRecord, type TaskRecord } from "./record.ts";
+import { serve } from "./serve.ts";
+import type { Shim } from "./shim.ts";
+import { answerOf, detach, environment, oomScore, parseBootstrap, readInput } from "./start.ts";
+
+export const EXIT_NOT_ADOPTABLE = 3;
+const DT_DIR = 4;
+
+export function adoptTask(given: Door, command: CommandLine): number | undefined {
+  const env = environment(given);
+  const bootstrap = parseBootstrap(readInput(), command);
+  const bundle = fd.workingDirectory();
+  let path: string;
+  try {
+    path = adoptable(bundle, command);
+  } catch (thrown) {
+    return refuse(given, thrown);
+  }
+  const known = heldEnd(env);
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  const answer = answerOf(bootstrap !== null, env, `unix://${path}`);
+  const socket = claimSocket(directory, path);
+  if (socket !== null) {
+    const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
+    const address = bootstrap?.containerdGrpcAddress || command.address;
+    const score = oomScore();
+    const ready = fd.pipe();
+    if (fork() === 0) {
+      ready.read.close();
+      detach(given, score, [socket.number, ready.write.number]);
+      const takeOver = (shim: Shim) => adoptAll(shim, { bundle, path, known, ready: ready.write });
+      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress, takeOver });
+    }
+    ready.write.close();
+    const reason = door().decode(fd.readAll(ready.read.number, RECORD_LIMIT));
+    if (reason !== "ready") return refuse(given, new Failure("unknown", reason));
+  }
+  fd.writeAll(1, answer);
+  return 0;
+}
+
+function refuse(given: Door, thrown: unknown): number {
+  fd.writeAll(2, given.encode(`the task cannot be taken over: ${messageOf(thrown)}\n`));
+  return EXIT_NOT_ADOPTABLE;
+}
+
+/** The path of the socket. Throws what is in the way. */
+function adoptable(bundle: string, command: CommandLine): string {
+  const record = readTaskRecord(bundle);
+  if (record.id !== command.id || record.namespace !== command.namespace) {
+    throw new Failure("failed_precondition", "the record is of another task");
+  }
+  refuseTerminal(record);
+  const path = socketOf(bundle);
+  if (path === null) throw new Failure("failed_precondition", "the bundle names no socket");
+  return path;
+}
+
+/** The other side of a terminal went with the shim: nobody can read what its processes write any more. */
+function refuseTerminal(record: TaskRecord): void {
+  if (record.stdio.terminal) throw new Failure("failed_precondition", "it has a terminal, which went with its shim");
+}
+
+function socketOf(bundle: string): string | null {
+  const path = (fd.readTextIfThere(`${bundle}/address`, ADDRESS_LIMIT) ?? "").replace(/^unix:\/\//, "");
+  return path.startsWith("/") ? path : null;
+}
+
+interface TakeOver {
+  bundle: string;
+  path: string;
+  known: Ended | null;
+  /** Owned: told "ready", or why not. */
+  ready: fd.Fd;
+}
+
+/** In the serving process, before it answers anybody. Throws when the task that was asked for cannot be taken over. */
+async function adoptAll(shim: Shim, how: TakeOver): Promise<void> {
+  using ready = how.ready;
+  try {
+    await adoptOne(shim, how.bundle, how.known);
+  } catch (thrown) {
+    fd.writeAll(ready.number, door().encode(messageOf(thrown)));
+    throw thrown;
+  }
+  for (const sibling of siblings(how)) {
+    await adoptOne(shim, sibling, null).catch((thrown) => {
+      shim.log.say("warning", `${sibling} is not taken over: ${messageOf(thrown)}`);
+    });
+  }
+  fd.writeAll(ready.number, door().encode("ready"));
+}
+
+/** The bundles of the other tasks that the killed shim served. */
+function siblings({ bundle, path }: TakeOver): string[] {
+  const parent = bundle.slice(0, bundle.lastIndexOf("/"));
+  return fd
+    .listDirectory(parent)
+    .filter((entry) => entry.kind === DT_DIR || entry.kind === 0)
+    .map((entry) => `${parent}/${entry.name}`)
+    .filter((other) => other !== bundle && socketOf(other) === path);
+}
+
+async function adoptOne(shim: Shim, bundle: string, known: Ended | null): Promise<void> {
+  const record = readTaskRecord(bundle);
+  refuseTerminal(record);
+  const { id, runtime, ioUid, ioGid, criuWork } = record;
+  const runc = { ...runtime, bundle };
+  const settings = { id, runc, rootfs: [], checkpoint: "", criuWork, createFlags: [], ioUid, ioGid };
+  const { execs, damaged } = readExecRecords(bundle);
+  for (const name of damaged) shim.log.say("warning", `${id}: the exec ${name} is not taken over: no good record`);
+  const container = new Container(shim, settings, record.stdio);
+  shim.containers.set(id, container);
+  try {
+    await container.adopt(record, execs, known);
+  } catch (thrown) {
+    shim.containers.delete(id);
+    throw thrown;
+  }
+  shim.log.say("info", `${id}: taken over from a shim that was killed`);
+}

@@ -1,0 +1,218 @@
+// What another shim must know to take a task over when this one is killed: files in the bundle, written whole (rename)
+// at each change, read strictly. A damaged one, or one of another boot, means that the task cannot be taken over.
+//
+//     <bundle>/task.json                   the first process, its runtime, its streams, its end once it is known
+//     <bundle>/execs/<exec id>/process.json   one that was executed in it, beside its pipes
+
+import { Failure, messageOf } from "../../base/errors.ts";
+import {
+  listDirectory,
+  makeDirectories,
+  readText,
+  readTextIfThere,
+  removeDirectory,
+  replaceFile,
+  stat,
+  unlinkIfThere,
+} from "../../linux/fd.ts";
+import type { Group } from "./cgroup/group.ts";
+import { RECORD_LIMIT } from "./limits.ts";
+import type { Log } from "./log.ts";
+import type { StdioNames } from "./process.ts";
+import type { Ended } from "./reaper.ts";
+
+const VERSION = 1;
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID_LENGTH = 64;
+
+export interface ProcessRecord {
+  pid: number;
+  /** As /proc tells it: the pid means this process only with it. */
+  startTime: string;
+  stdio: StdioNames;
+  ended: Ended | null;
+}
+
+export interface TaskRecord extends ProcessRecord {
+  id: string;
+  namespace: string;
+  runtime: { command: string; root: string; systemdCgroup: boolean };
+  ioUid: number;
+  ioGid: number;
+  criuWork: string;
+  group: Group;
+  /** Where the shim holds the first process: a daemon may hold it, too, and pass it on. */
+  holder: { shim: number; pidfd: number };
+}
+
+export function taskRecordPath(bundle: string): string {
+  return `${bundle}/task.json`;
+}
+
+/** What the names of an exec's files begin with. */
+export function execPlace(bundle: string, execId: string): string {
+  return `${bundle}/execs/${execId}/`;
+}
+
+/** Without a record the process lives all the same: a failure is only said. */
+export function keepTask(log: Log, bundle: string, record: TaskRecord): void {
+  const { group, ...plain } = record;
+  const { unified, directories } = group;
+  keep(log, taskRecordPath(bundle), { ...plain, group: { unified, directories: [...directories] } });
+}
+
+export function makeExecPlace(bundle: string, execId: string): void {
+  makeDirectories(`${bundle}/execs/${execId}`, 0o700);
+}
+
+export function keepExec(log: Log, exec: { bundle: string; execId: string }, record: ProcessRecord): void {
+  keep(log, `${execPlace(exec.bundle, exec.execId)}process.json`, { ...record });
+}
+
+export function removeExecPlace(bundle: string, execId: string): void {
+  const place = execPlace(bundle, execId);
+  unlinkIfThere(`${place}process.json`);
+  if (stat(place) !== null) removeDirectory(place);
+}
+
+/** Throws Failure "not_found" when there is none, "failed_precondition" when it cannot be used. */
+export function readTaskRecord(bundle: string): TaskRecord {
+  const text = readTextIfThere(taskRecordPath(bundle), RECORD_LIMIT);
+  if (text === null) throw new Failure("not_found", "the bundle has no record of its task");
+  return strictly("task.json", () => {
+    const whole = parse(text);
+    const [runtime, holder, group] = [whole.part("runtime"), whole.part("holder"), whole.part("group")];
+    return {
+      ...processOf(whole),
+      id: whole.text("id"),
+      namespace: whole.text("namespace"),
+      runtime: {
+        command: runtime.text("command"),
+        root: runtime.text("root"),
+        systemdCgroup: runtime.truth("systemdCgroup"),
+      },
+      ioUid: whole.number("ioUid"),
+      ioGid: whole.number("ioGid"),
+      criuWork: whole.text("criuWork"),
+      group: { unified: group.truth("unified"), directories: group.pairs("directories") },
+      holder: { shim: holder.number("shim"), pidfd: holder.number("pidfd") },
+    };
+  });
+}
+
+/** Those that can be read; the names of the others in `damaged`. */
+export function readExecRecords(bundle: string): { execs: Map<string, ProcessRecord>; damaged: string[] } {
+  const execs = new Map<string, ProcessRecord>();
+  const damaged: string[] = [];
+  if (stat(`${bundle}/execs`) === null) return { execs, damaged };
+  for (const { name } of listDirectory(`${bundle}/execs`)) {
+    try {
+      const text = readText(`${execPlace(bundle, name)}process.json`, RECORD_LIMIT);
+      execs.set(
+        name,
+        strictly(`execs/${name}/process.json`, () => processOf(parse(text))),
+      );
+    } catch {
+      damaged.push(name);
+    }
+  }
+  return { execs, damaged };
+}
+
+function keep(log: Log, path: string, facts: object): void {
+  const text = JSON.stringify({ version: VERSION, boot: bootId(), ...facts }, (_key, value: unknown) =>
+    typeof value === "bigint" ? String(value) : value,
+  );
+  try {
+    replaceFile(path, text, 0o600);
+  } catch (thrown) {
+    log.say("warning", `no record for a later shim: ${messageOf(thrown)}`);
+  }
+}
+
+function bootId(): string {
+  return readText(BOOT_ID, BOOT_ID_LENGTH).trim();
+}
+
+function strictly<Result>(name: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (thrown) {
+    if (thrown instanceof Failure) throw thrown;
+    throw new Failure("failed_precondition", `${name} is damaged`, { cause: thrown });
+  }
+}
+
+function parse(text: string): Fields {
+  const whole = new Fields(JSON.parse(text) as unknown);
+  if (whole.number("version") !== VERSION) throw new Failure("failed_precondition", "the record is of another version");
+  if (whole.text("boot") !== bootId()) throw new Failure("failed_precondition", "the record is of another boot");
+  return whole;
+}
+
+function processOf(whole: Fields): ProcessRecord {
+  const stdio = whole.part("stdio");
+  const ended = whole.partOrNull("ended");
+  return {
+    pid: whole.number("pid"),
+    startTime: whole.text("startTime"),
+    stdio: {
+      stdin: stdio.text("stdin"),
+      stdout: stdio.text("stdout"),
+      stderr: stdio.text("stderr"),
+      terminal: stdio.truth("terminal"),
+    },
+    ended: ended === null ? null : { code: ended.number("code"), at: BigInt(ended.text("at")) },
+  };
+}
+
+/** An object's fields, each of which is there and of its type. Throws TypeError. */
+class Fields {
+  readonly #object: Record<string, unknown>;
+
+  constructor(value: unknown) {
+    if (typeof value !== "object" || value === null) throw new TypeError("no object");
+    this.#object = value as Record<string, unknown>;
+  }
+
+  text(name: string): string {
+    return this.#typed(name, "string") as string;
+  }
+
+  number(name: string): number {
+    const value = this.#typed(name, "number") as number;
+    if (!Number.isSafeInteger(value)) throw new TypeError(`${name} is no integer`);
+    return value;
+  }
+
+  truth(name: string): boolean {
+    return this.#typed(name, "boolean") as boolean;
+  }
+
+  part(name: string): Fields {
+    return new Fields(this.#object[name]);
+  }
+
+  partOrNull(name: string): Fields | null {
+    return this.#object[name] === null ? null : this.part(name);
+  }
+
+  pairs(name: string): Map<string, string> {
+    const list = this.#object[name];
+    if (!Array.isArray(list)) throw new TypeError(`${name} is no list`);
+    return new Map(
+      list.map((pair: unknown) => {
+        if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((one) => typeof one === "string")) {
+          throw new TypeError(`${name} has no pairs`);
+        }
+        return pair as [string, string];
+      }),
+    );
+  }
+
+  #typed(name: string, type: string): unknown {
+    const value = this.#object[name];
+    if (typeof value !== type) throw new TypeError(`${name} is no ${type}`);
+    return value;
+  }
+}

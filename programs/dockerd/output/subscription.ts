@@ -1,0 +1,145 @@
+// One client's part of a container's output, over the attach socket of its shim. A shim that is killed is followed by
+// another one, which holds the output back until its clients are there again: so a connection that ends without being
+// told to is made anew, for a bounded time.
+//
+//     connect ─▶ subscribe ─▶ pieces … ─▶ END: ended
+//        ▲                      └─ connection lost ─┐
+//        └──────────────────────────────────────────┘   the process has ended, or it takes too long: ended
+
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  attachFrame,
+  FRAME_END,
+  FRAME_ERROR,
+  FRAME_STDERR,
+  FRAME_STDOUT,
+  FRAME_SUBSCRIBE,
+  FRAME_SUBSCRIBED,
+} from "../../../api/task/attach.ts";
+import { decodeUtf8 } from "../../../base/bytes.ts";
+import { Failure } from "../../../base/errors.ts";
+import type { Connection } from "../../../base/runtime.ts";
+import { connectUnix } from "../../../runtime/node/socket.ts";
+import type { OutputSink } from "../containers/container.ts";
+import { FrameReader } from "./frames.ts";
+
+/** Milliseconds the shim has for its answer to a subscription. */
+const SUBSCRIBE_TIMEOUT_MS = 10_000;
+/** Milliseconds for another shim to be there, and between two attempts to reach it. */
+const RETURN_TIMEOUT_MS = 40_000;
+const RETURN_INTERVAL_MS = 10;
+const PIECE = 64 * 1024;
+
+interface End {
+  /** The shim said that nothing more comes, or it is one that never says so. */
+  told: boolean;
+  error: string | null;
+}
+
+interface Reading {
+  end: Promise<End>;
+}
+
+export class Subscription implements Disposable {
+  /** Resolves after the sink has its last piece and its end. */
+  readonly finished: Promise<void>;
+  readonly #path: string;
+  readonly #mask: number;
+  readonly #sink: OutputSink;
+  readonly #setFinished: () => void;
+  #connection: Connection | null = null;
+  #disposed = false;
+  #last = false;
+
+  constructor(path: string, mask: number, sink: OutputSink) {
+    this.#path = path;
+    this.#mask = mask;
+    this.#sink = sink;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#setFinished = resolve;
+  }
+
+  /** Nothing that comes after this can be missed. */
+  async open(): Promise<void> {
+    const first = await this.#subscribe();
+    void this.#follow(first).then((error) => {
+      this.#sink.ended(error);
+      this.#setFinished();
+    });
+  }
+
+  /** The process has ended: a shim that is gone is not waited for any more. */
+  lastChance(): void {
+    this.#last = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#connection?.close();
+  }
+
+  async #follow(first: Reading): Promise<string | null> {
+    for (let reading: Reading | null = first; reading !== null; reading = await this.#again()) {
+      const end = await reading.end;
+      if (end.told || end.error !== null || this.#disposed) return end.error;
+    }
+    return null;
+  }
+
+  /** Null when there will be none. */
+  async #again(): Promise<Reading | null> {
+    for (const late = performance.now() + RETURN_TIMEOUT_MS; performance.now() < late; ) {
+      const reading = await this.#subscribe().catch(() => null);
+      if (this.#disposed) this.#connection?.close();
+      if (reading !== null || this.#last || this.#disposed) return reading;
+      await sleep(RETURN_INTERVAL_MS);
+    }
+    return null;
+  }
+
+  /** Once the shim has answered; then it is read until the connection ends. */
+  async #subscribe(): Promise<Reading> {
+    const connection = await connectUnix(this.#path);
+    this.#connection = connection;
+    const { promise: answered, resolve, reject } = Promise.withResolvers<void>();
+    answered.catch(() => {});
+    const timer = setTimeout(() => {
+      connection.close();
+      reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
+    }, SUBSCRIBE_TIMEOUT_MS);
+    try {
+      await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(this.#mask)));
+      const end = this.#read(connection, resolve);
+      await Promise.race([answered, end]);
+      return { end };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #read(connection: Connection, subscribed: () => void): Promise<End> {
+    const reader = new FrameReader();
+    const end: End = { told: true, error: null };
+    try {
+      for (;;) {
+        const piece = new Uint8Array(PIECE);
+        const count = await connection.read(piece);
+        if (count === 0) break;
+        for (const { type, payload } of reader.push(piece.subarray(0, count))) {
+          if (type === FRAME_STDOUT || type === FRAME_STDERR) await this.#sink.take(type, payload);
+          else if (type === FRAME_SUBSCRIBED) {
+            // Such a shim tells the end; until it did, the end of the connection is a loss.
+            end.told = payload.length === 0;
+            subscribed();
+          } else if (type === FRAME_END) end.told = true;
+          else if (type === FRAME_ERROR) end.error = decodeUtf8(payload);
+        }
+      }
+    } catch (thrown) {
+      if (end.told) end.error = (thrown as Error).message;
+    }
+    connection.close();
+    return end;
+  }
+}

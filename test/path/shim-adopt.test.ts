@@ -299,7 +299,7 @@ test("attached clients miss nothing that the next shim reads, if they come back"
   }
   await lab.task.wait({ id: lab.id });
   await lab.eventually("the end", () => client.ended);
-  assert.equal(client.frames.at(-1)!.type, 10);
+  assert.equal(client.frames.at(-1)!.type, 12);
   text += client.text(1);
   const stdout = lines(lab).filter(({ stream }) => stream === "stdout");
   assert.equal(

@@ -10,6 +10,9 @@ export type SyscallArgument = number | bigint | string | Uint8Array | ArrayBuffe
 export interface Door {
   /** The raw result: a negative errno on failure. At most six arguments. */
   syscall(number: number, ...args: SyscallArgument[]): number;
+  /** One after the other, with nothing run in between: rows of seven words, a number and six arguments. Each result
+   *  takes the number's place; gives the last one. */
+  syscalls(rows: BigInt64Array): number;
   /** Where the buffer's bytes lie; valid while it is referenced and not resized. */
   address(buffer: Uint8Array): number;
   /** A view of mapped memory; the caller vouches for how long the mapping lives. */
@@ -19,6 +22,9 @@ export interface Door {
   /** Sets what `ps` shows as the command line. Cut to the room the kernel gave the original arguments and environment.
    *  */
   title(text: string): void;
+  /** Frees objects that only refer to each other; gives an address on the stack below which nothing is in use, but for
+   *  what calls from here on put there. */
+  collect(): number;
   /** Makes records of a log from lines of output, as host/src/lines.rs describes. `cursor` goes in and comes out:
    *  [flags: 1 the local driver's frame instead of JSON, 2 the input is one record; where in `from` to go on, its end;
    *  where in `into` to go on, from where on no more is begun; records made]. */

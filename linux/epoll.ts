@@ -50,6 +50,18 @@ export class Epoll implements Disposable {
   /** Waits at most `milliseconds` (-1: for ever) and gives each ready descriptor with its events. */
   wait(milliseconds: number, ready: (fd: number, events: number) => void): void {
     const result = door().syscall(nr.SYS_epoll_pwait, this.#fd.number, this.#events, BATCH, milliseconds, null, 8);
+    this.#give(result, ready);
+  }
+
+  /** The same, right after other system calls (Door.syscalls), with nothing run in between. */
+  waitAfter(calls: readonly bigint[], milliseconds: number, ready: (fd: number, events: number) => void): void {
+    const events = BigInt(door().address(this.#events));
+    const wait = [nr.SYS_epoll_pwait, this.#fd.number].map(BigInt);
+    const rows = BigInt64Array.from([...calls, ...wait, events, BigInt(BATCH), BigInt(milliseconds), 0n, 8n]);
+    this.#give(door().syscalls(rows), ready);
+  }
+
+  #give(result: number, ready: (fd: number, events: number) => void): void {
     if (result === -EINTR) return;
     const count = must("epoll_wait", "", result);
     // Copied first: what is ready may add and remove descriptors, or wait again.

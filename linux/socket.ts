@@ -24,7 +24,8 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_NOSIGNAL = 0x4000;
 /** Longest path that fits sun_path with its NUL. */
 export const UNIX_PATH_LIMIT = 107;
-const BACKLOG = 128;
+/** Connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn. */
+const BACKLOG = 4096;
 
 export function socket(domain: number, type: number, protocol = 0): Fd {
   return new Fd(must("socket", "", door().syscall(nr.SYS_socket, domain, type | SOCK_CLOEXEC, protocol)));

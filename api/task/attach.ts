@@ -14,8 +14,12 @@ export const FRAME_CLOSE_STDIN = 4;
  *  payload is one byte where the end of the output is told by FRAME_END. */
 export const FRAME_SUBSCRIBE = 8;
 export const FRAME_SUBSCRIBED = 9;
+/** Towards the shim: the inode of a rotated log, 64 bits big-endian, whose compressed form is `<log>.compressed`. The
+ *  answer is one byte: 1 it stands in its place, 0 that file is gone. */
+export const FRAME_COMPRESSED = 10;
+export const FRAME_REPLACED = 11;
 /** Nothing more will come. A connection that ends without it lost its shim. */
-export const FRAME_END = 10;
+export const FRAME_END = 12;
 
 export const FRAME_HEADER = 8;
 /** Bytes of one frame's payload. */

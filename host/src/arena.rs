@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::ptr::{addr_of, addr_of_mut, null_mut};
 
 const HEADER: usize = 8;
-/// Since kernel 5.14.
+/// Since kernel 5.14; before that it fails, which is of no consequence.
 pub const MADV_POPULATE_WRITE: libc::c_int = 23;
 /// Bytes asked of the kernel when the classes need more.
 const CHUNK: usize = 1 << 20;
@@ -20,6 +20,8 @@ const CHUNK: usize = 1 << 20;
 const POPULATED: usize = 128 << 10;
 /// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
+/// Larger blocks (the engine's pages) are mappings of their own once a chunk was full: who is busy once shrinks again.
+const PAGED: usize = 2 << 10;
 /// Classes of 16 bytes up to 512, then four to each doubling.
 const FINE_LIMIT: usize = 512;
 const FINE_CLASSES: usize = FINE_LIMIT / 16;
@@ -28,6 +30,7 @@ const CLASSES: usize = FINE_CLASSES + 7 * 4;
 struct Arena {
     next: usize,
     end: usize,
+    chunks: usize,
     free: [*mut u8; CLASSES],
     /// The heap image's place, empty without one.
     image: Range<usize>,
@@ -38,7 +41,7 @@ struct Arena {
 }
 
 static mut ARENA: Arena =
-    Arena { next: 0, end: 0, free: [null_mut(); CLASSES], image: 0..0, building: false, served: 0 };
+    Arena { next: 0, end: 0, chunks: 0, free: [null_mut(); CLASSES], image: 0..0, building: false, served: 0 };
 
 /// From now on all blocks come from `room`.
 ///
@@ -103,7 +106,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
         let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(4096)) else {
             return null_mut();
         };
-        return if arena.building { cut(arena, length - HEADER) } else { map_large(length) };
+        return if arena.building { cut(arena, length - HEADER) } else { map(length) };
     }
     let (class, usable) = class_of(size);
     let head = arena.free[class];
@@ -112,7 +115,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
         *(head as *mut *mut u8) = null_mut();
         return head as *mut c_void;
     }
-    cut(arena, usable)
+    if size > PAGED && arena.chunks > 1 { map((size + HEADER).next_multiple_of(4096)) } else { cut(arena, usable) }
 }
 
 /// A new block from the current chunk. What is left of a chunk that is too short is given up.
@@ -122,13 +125,12 @@ unsafe fn cut(arena: &mut Arena, usable: usize) -> *mut c_void {
         if arena.building {
             return null_mut();
         }
-        let chunk = map(CHUNK);
-        if chunk.is_null() {
+        let chunk = map(CHUNK) as usize;
+        if chunk == 0 {
             return null_mut();
         }
-        // Of no consequence if it fails (before kernel 5.14).
-        libc::madvise(chunk as *mut c_void, POPULATED, MADV_POPULATE_WRITE);
-        (arena.next, arena.end) = (chunk as usize, chunk as usize + CHUNK);
+        libc::madvise((chunk - HEADER) as *mut c_void, POPULATED, MADV_POPULATE_WRITE);
+        (arena.next, arena.end, arena.chunks) = (chunk, chunk - HEADER + CHUNK, arena.chunks + 1);
     }
     let start = arena.next as *mut u8;
     arena.next += block;
@@ -136,18 +138,15 @@ unsafe fn cut(arena: &mut Arena, usable: usize) -> *mut c_void {
     start.add(HEADER) as *mut c_void
 }
 
-unsafe fn map(length: usize) -> *mut u8 {
+/// A block that is a mapping of its own; `length` counts the header and is whole pages.
+unsafe fn map(length: usize) -> *mut c_void {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let region = libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-    if region == libc::MAP_FAILED { null_mut() } else { region as *mut u8 }
-}
-
-unsafe fn map_large(length: usize) -> *mut c_void {
-    let region = map(length);
-    if !region.is_null() {
-        *(region as *mut usize) = length - HEADER;
+    if region == libc::MAP_FAILED {
+        return null_mut();
     }
-    if region.is_null() { null_mut() } else { region.add(HEADER) as *mut c_void }
+    *(region as *mut usize) = length - HEADER;
+    region.add(HEADER)
 }
 
 unsafe extern "C" fn calloc(opaque: *mut c_void, count: js::size_t, size: js::size_t) -> *mut c_void {
@@ -172,7 +171,7 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
         // What a block held must not show in the image.
         std::ptr::write_bytes(block as *mut u8, 0, usable);
     }
-    if usable > LARGEST_CLASS {
+    if (usable + HEADER) % 4096 == 0 { // It fills pages, as no class does.
         if !arena.building {
             libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, usable + HEADER);
         }

@@ -22,13 +22,15 @@ static mut TITLE: (*mut u8, usize) = (std::ptr::null_mut(), 0);
 /// `context` must be live.
 pub unsafe fn make(context: *mut js::JSContext) -> js::JSValue {
     let door = js::JS_NewObject(context);
-    let functions: [(&CStr, Function, c_int); 8] = [
+    let functions: [(&CStr, Function, c_int); 10] = [
         (c"syscall", syscall, 7),
+        (c"syscalls", syscalls, 1),
         (c"address", address, 1),
         (c"memory", memory, 2),
         (c"encode", encode, 1),
         (c"decode", decode, 3),
         (c"title", title, 1),
+        (c"collect", collect, 0),
         (c"records", records, 5),
         (c"seccomp", seccomp::compile, 5),
     ];
@@ -116,6 +118,13 @@ fn number(context: *mut js::JSContext, value: i64) -> js::JSValue {
     }
 }
 
+/// collect(): frees objects that only refer to each other; gives the address of this very frame: below it all is free.
+unsafe extern "C" fn collect(context: Context, _this: Value, _count: c_int, _arguments: Arguments) -> Value {
+    js::JS_RunGC(js::JS_GetRuntime(context));
+    let here = 0u8;
+    number(context, std::ptr::addr_of!(here) as i64)
+}
+
 /// syscall(number, ...arguments): the raw result, a negative errno on failure. Strings go as NUL-terminated bytes,
 /// buffers as their address, null as 0. A string with a NUL inside is refused: the kernel would see another path.
 unsafe extern "C" fn syscall(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
@@ -132,6 +141,19 @@ unsafe extern "C" fn syscall(context: Context, _this: Value, count: c_int, argum
         }
     }
     number(context, raw(code, &words))
+}
+
+/// syscalls(rows): each row is a number and six arguments, as 64-bit words; the result takes the number's place.
+/// Nothing runs between two of them. Gives the last result.
+unsafe extern "C" fn syscalls(context: Context, _this: Value, count: c_int, arguments: Arguments) -> Value {
+    let Some(rows) = buffer(context, argument(count, arguments, 0)) else { return js::JS_EXCEPTION };
+    let mut last = 0;
+    for row in rows.chunks_exact_mut(8 * (1 + SYSCALL_ARGUMENTS)) {
+        let words = row.as_mut_ptr() as *mut i64;
+        last = raw(words.read_unaligned(), &(words.add(1) as *const [i64; SYSCALL_ARGUMENTS]).read_unaligned());
+        words.write_unaligned(last);
+    }
+    number(context, last)
 }
 
 /// One argument as the kernel wants it; false leaves a pending exception.

@@ -140,7 +140,8 @@ impl Engine {
         arena::turn_page();
         let (start, _) = arena::built();
         let mut common = start;
-        for size in (16..128).step_by(8).chain((128..256).step_by(16)).chain((256..=512).step_by(32)) {
+        let coarse = (256..=512).step_by(32).chain((672..=1344).step_by(336));
+        for size in (16..128).step_by(8).chain((128..256).step_by(16)).chain(coarse) {
             let (_, before) = arena::built();
             // Never freed: the size includes the engine's header.
             while !js::js_malloc_rt(self.runtime, size - BLOCK_HEADER).is_null() && arena::built().1 == before {}

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 // Added to the engine (tools/build/source.ts): no object made so far is collected, and none that lies there is counted.
 extern "C" {
-    fn gantry_detach_objects(runtime: *mut js::JSRuntime);
+    fn gantry_settle(runtime: *mut js::JSRuntime) -> bool;
     fn gantry_set_image(start: *const c_void, size: usize);
 }
 
@@ -31,24 +31,29 @@ pub struct Head {
     fresh: Range<usize>,
 }
 
-/// `build ROOM_OFFSET CODE OUTPUT`: writes the image that lies so many bytes into the room.
+/// `build ROOM_OFFSET CODE TOUCH OUTPUT`: writes the image that lies so many bytes into the room. TOUCH is run to make
+/// what the engine makes when it is first looked at (touch.ts).
 ///
 /// # Safety
 /// Called before the first use of the arena, by an executable whose `room` is mapped, zeroed and ROOM bytes long.
 pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
-    let [_, offset, code, output] = words else { return Err("usage: build OFFSET CODE OUTPUT".into()) };
+    let [_, offset, code, touch, output] = words else { return Err("usage: build OFFSET CODE TOUCH OUTPUT".into()) };
     let base = room + offset.parse::<usize>().map_err(|error| error.to_string())?;
     arena::build_in(base + std::mem::size_of::<Head>()..room + ROOM);
-    let code = std::fs::read(code).map_err(|error| format!("{code}: {error}"))?;
     let engine = Engine::new();
     engine.seed.settle();
-    if !engine.load(&code) || !engine.drain() {
-        return Err("the top level failed".into());
+    for file in [code, touch] {
+        let code = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+        if !engine.load(&code) || !engine.drain() {
+            return Err("the top level failed".into());
+        }
     }
     let main = engine.main();
     let door = door::make(engine.context);
     engine.rest(arena::built().0 - base);
-    gantry_detach_objects(engine.runtime);
+    if !gantry_settle(engine.runtime) {
+        return Err("the room is too small".into());
+    }
     let fresh = engine.fill_holes();
     (base as *mut Head).write(Head { engine, main, door, fresh });
     let end = arena::built().0.next_multiple_of(PAGE);

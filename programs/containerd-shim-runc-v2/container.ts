@@ -4,42 +4,46 @@
 //     a process ends ▶ its output is drained ▶ /tasks/exit (the first process's after those of all others)
 //     delete ▶ /tasks/delete
 
-import { Failure, messageOf } from "../../base/errors.ts";
+import { codeOf, Failure, messageOf } from "../../base/errors.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
-import { kill } from "../../linux/signal.ts";
+import { createLine, execLine, type Line, restoreLine } from "./call/lines.ts";
 import { removeContainer } from "./call/remove.ts";
 import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
 import { CriuWork } from "./criu-work.ts";
-import { killAll, sharesPids } from "./kill-all.ts";
-import { EXIT_UNKNOWN, KILL_ALL_TIMEOUT } from "./limits.ts";
+import { Execs } from "./execs.ts";
+import { killAll, killExec, pidsOf, sharesPids } from "./kill.ts";
+import { EXIT_UNKNOWN } from "./limits.ts";
 import { Lock } from "./lock.ts";
 import { watchProcess } from "./pidwatch.ts";
-import { endOf, Process, type StdioNames } from "./process.ts";
+import { endOf, Process, STATUS, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
 import * as records from "./record.ts";
 import { mountRootfs, unmountAll } from "./rootfs.ts";
 import { announce } from "./serve/announce.ts";
 import type { ContainerSettings } from "./settings.ts";
 import type { Shim } from "./shim.ts";
+import { requireState } from "./states.ts";
 import { type IoRequest, ProcessIo } from "./stdio/io.ts";
 
 export class Container {
   readonly id: string;
   readonly init: Process;
-  readonly execs = new Map<string, Process>();
+  readonly execs = new Execs();
   readonly #shim: Shim;
   readonly #settings: ContainerSettings;
   readonly #runc: Runc;
   readonly #lock = new Lock();
   readonly #specs = new Map<string, string>();
-  #execsGone: (() => void)[] = [];
   #group: Group | null = null;
   #oom: OomWatch | null = null;
+  #pausing = false;
+  /** The first process has ended, though its exit may not be official yet: nothing is executed any more. */
+  #initGone = false;
   #pidfd: Fd | null = null;
 
   constructor(shim: Shim, settings: ContainerSettings, stdio: StdioNames) {
@@ -65,6 +69,12 @@ export class Container {
     return found;
   }
 
+  /** containerd.v1.types.Status of a process: all of a container are paused together. */
+  statusOf(process: Process): number {
+    if (this.#pausing) return STATUS.pausing;
+    return STATUS[this.init.status === "paused" ? "paused" : process.status];
+  }
+
   /** Its control group, as found when it was made. */
   group(): Group {
     if (this.#group === null) throw new Failure("not_found", "the process has not been created");
@@ -73,8 +83,8 @@ export class Container {
 
   /** Makes the container; on failure nothing of it is left. */
   async create(): Promise<void> {
-    const { rootfs, createFlags, checkpoint } = this.#settings;
-    mountRootfs(rootfs, this.rootfs);
+    const { rootfs, checkpoint } = this.#settings;
+    await mountRootfs(rootfs, this.rootfs, this.#shim.reaper);
     if (checkpoint !== "") {
       // There is no process yet: what is restored runs at once, so that is the start's part.
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
@@ -83,11 +93,8 @@ export class Container {
     this.init.beginStart();
     try {
       const pidFile = `${this.bundle}/init.pid`;
-      const args = (console: string[]) => [
-        ...["create", "--bundle", this.bundle],
-        ...[...createFlags, "--pid-file", pidFile, ...console, this.id],
-      ];
-      await this.#launch(this.init, { what: "OCI runtime create failed", args, pidFile });
+      const line = createLine(this.#settings, pidFile);
+      await this.#launch(this.init, { what: "OCI runtime create failed", line, pidFile });
       this.#made();
       announce.create(this.#shim.events, this, { rootfs, checkpoint });
     } catch (thrown) {
@@ -102,7 +109,7 @@ export class Container {
     const process = this.process(execId);
     if (process !== this.init) return this.#startExec(process);
     return this.#lock.run(async () => {
-      if (process.status !== "created") throw new Failure("unknown", `cannot start a ${process.status} process`);
+      requireState("start", process.status);
       process.beginStart();
       try {
         if (process.pid === 0) await this.#restore();
@@ -119,7 +126,8 @@ export class Container {
 
   addExec(execId: string, stdio: StdioNames, spec: string): void {
     if (this.execs.has(execId)) throw new Failure("already_exists", `id ${execId}`);
-    if (this.init.ended !== null) throw new Failure("failed_precondition", `cannot exec in a stopped container`);
+    requireState("exec", this.init.status);
+    if (this.init.pid === 0) throw new Failure("unknown", "cannot exec in a created state");
     this.execs.set(execId, new Process(execId, stdio));
     this.#specs.set(execId, spec);
     announce.execAdded(this.#shim.events, this, execId);
@@ -129,12 +137,11 @@ export class Container {
     const process = this.process(execId);
     if (process.ended !== null) throw new Failure("not_found", "process already finished");
     if (process === this.init) return this.#lock.run(() => killAll(this.#runc, this.id, { signal, all }));
-    if (process.pid === 0) throw new Failure("failed_precondition", "process not created");
-    if (!kill(process.pid, signal)) throw new Failure("not_found", "process already finished");
+    killExec(process.pid, signal);
   }
 
-  /** Forgets the process; gives what its exit was. */
-  async delete(execId: string): Promise<{ pid: number; ended: Ended }> {
+  /** Forgets the process; gives what its exit was, null of one that never ran. */
+  async delete(execId: string): Promise<{ pid: number; ended: Ended | null }> {
     const process = this.process(execId);
     process.requireStopped();
     if (process === this.init) {
@@ -152,25 +159,27 @@ export class Container {
       unlinkIfThere(`${this.bundle}/${execId}.pid`);
       records.removeExecPlace(this.bundle, execId);
     }
-    return { pid: process.pid, ended: process.ended ?? { code: 0, at: 0n } };
+    return { pid: process.pid, ended: process.ended };
   }
 
   pause(): Promise<void> {
-    return this.#freeze("pause", "running", "paused");
+    return this.#freeze("pause", "paused");
   }
 
   resume(): Promise<void> {
-    return this.#freeze("resume", "paused", "running");
+    return this.#freeze("resume", "running");
   }
 
   update(resources: string): Promise<void> {
     return this.#lock.run(async () => {
+      requireState("update", this.init.status);
       await this.#runc.run("OCI runtime update failed", ["update", "--resources", "-", this.id], resources);
     });
   }
 
   checkpoint(args: readonly string[], workPath: string): Promise<void> {
     return this.#lock.run(async () => {
+      requireState("checkpoint", this.init.status);
       using work = new CriuWork(workPath === "" ? this.#settings.criuWork : workPath, this.bundle);
       try {
         await this.#runc.run("", ["checkpoint", ...args, "--work-path", work.path, this.id]);
@@ -180,22 +189,15 @@ export class Container {
     });
   }
 
-  /** All pids of the container, by the runtime's own account. */
-  async pids(): Promise<number[]> {
-    const text = await this.#runc.run("OCI runtime ps failed", ["ps", "--format", "json", this.id]);
-    return JSON.parse(text) as number[];
+  pids(): Promise<number[]> {
+    return pidsOf(this.#runc, this.id);
   }
 
   async #restore(): Promise<void> {
-    const { createFlags, checkpoint, criuWork } = this.#settings;
-    using work = new CriuWork(criuWork, this.bundle);
+    using work = new CriuWork(this.#settings.criuWork, this.bundle);
     const pidFile = `${this.bundle}/init.pid`;
-    const flags = createFlags.filter((flag) => flag !== "--no-new-keyring");
-    const args = (console: string[]) => [
-      ...["restore", "--bundle", this.bundle, "--image-path", checkpoint, "--work-path", work.path],
-      ...["--detach", "--no-subreaper", ...flags, "--pid-file", pidFile, ...console, this.id],
-    ];
-    await this.#launch(this.init, { what: "OCI runtime restore failed", args, pidFile });
+    const line = restoreLine(this.#settings, work.path, pidFile);
+    await this.#launch(this.init, { what: "OCI runtime restore failed", line, pidFile });
     this.#made();
   }
 
@@ -270,18 +272,18 @@ export class Container {
   }
 
   async #startExec(process: Process): Promise<number> {
-    if (process.pid !== 0 || process.starting) throw new Failure("unknown", `cannot start a ${process.status} process`);
+    if (this.#initGone) {
+      throw new Failure("failed_precondition", `container ${this.id} init process is not running`);
+    }
+    requireState("start", process.starting ? "running" : process.status);
     const spec = `${this.bundle}/${process.execId}-process.json`;
     const pidFile = `${this.bundle}/${process.execId}.pid`;
     process.beginStart();
     try {
       writeFile(spec, this.#specs.get(process.execId)!, 0o600);
-      const args = (console: string[]) => [
-        ...["exec", "--process", spec],
-        ...[...console, "--detach", "--pid-file", pidFile, this.id],
-      ];
       records.makeExecPlace(this.bundle, process.execId);
-      await this.#launch(process, { what: "OCI runtime exec failed", args, pidFile });
+      const line = execLine(this.id, spec, pidFile);
+      await this.#launch(process, { what: "OCI runtime exec failed", line, pidFile });
       this.#keep(process);
       process.status = "running";
       announce.execStarted(this.#shim.events, this, process);
@@ -297,17 +299,17 @@ export class Container {
   }
 
   /** Runs the runtime's command that makes a process, with its streams; the pid it wrote becomes ours to wait for. */
-  async #launch(
-    process: Process,
-    how: { what: string; args: (console: string[]) => string[]; pidFile: string },
-  ): Promise<void> {
+  async #launch(process: Process, how: { what: string; line: Line; pidFile: string }): Promise<void> {
     const { reaper } = this.#shim;
-    const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process));
+    const io = await ProcessIo.open(this.#shim.ioParts, this.#ioRequest(process)).catch((thrown) => {
+      const code = codeOf(thrown) === "invalid_argument" ? "invalid_argument" : "unknown";
+      throw new Failure(code, `failed to create init process I/O: ${messageOf(thrown)}`, { cause: thrown });
+    });
     process.opened(io);
     using _early = reaper.holdEarlyExits();
     try {
       const console = io.consoleSocket === null ? [] : ["--console-socket", io.consoleSocket];
-      await this.#runc.start(how.what, how.args(console), io.streams);
+      await this.#runc.start(how.what, how.line(console), io.streams);
       await io.started();
       process.pid = Number(readText(how.pidFile, 64).trim());
       process.startTime = startTime(process.pid) ?? "";
@@ -336,7 +338,7 @@ export class Container {
   #released(process: Process): void {
     const held = process.endStart();
     if (held !== null) void this.#exited(process, held);
-    this.#execEnded();
+    this.execs.changed();
   }
 
   #watchMemory(): void {
@@ -347,6 +349,7 @@ export class Container {
 
   async #exited(process: Process, ended: Ended): Promise<void> {
     if (process.holdExit(ended)) return;
+    if (process === this.init) this.#initGone = true;
     try {
       this.#oom?.check();
       if (process === this.init) await this.#othersGone();
@@ -358,27 +361,15 @@ export class Container {
     process.setEnded(ended);
     this.#keep(process);
     announce.exit(this.#shim.events, this, process);
-    this.#execEnded();
+    this.execs.changed();
   }
 
   /** In a shared pid namespace the kernel does not end the rest with the first process: then they are killed here. */
   async #othersGone(): Promise<void> {
-    const alive = () => [...this.execs.values()].some((exec) => exec.alive);
     if (sharesPids(this.bundle)) await killAll(this.#runc, this.id, { signal: 9, all: true }).catch(() => {});
-    if (!alive()) return;
-    await new Promise<void>((resolve) => {
-      const timeout = this.#shim.runtime.loop.timer(KILL_ALL_TIMEOUT, resolve);
-      const look = () => {
-        if (alive()) return void this.#execsGone.push(look);
-        timeout[Symbol.dispose]();
-        resolve();
-      };
-      look();
-    });
-  }
-
-  #execEnded(): void {
-    for (const look of this.#execsGone.splice(0)) look();
+    // What is frozen does not end.
+    if (this.init.status === "paused") await this.#runc.run("", ["resume", this.id]).catch(() => {});
+    await this.execs.gone(this.#shim.runtime.loop);
   }
 
   async #deleteInit(): Promise<void> {
@@ -387,12 +378,17 @@ export class Container {
     records.removeTaskRecord(this.bundle);
   }
 
-  #freeze(command: "pause" | "resume", from: "running" | "paused", to: "running" | "paused"): Promise<void> {
+  #freeze(command: "pause" | "resume", to: "running" | "paused"): Promise<void> {
     return this.#lock.run(async () => {
-      if (this.init.status !== from) throw new Failure("unknown", `cannot ${command} a ${this.init.status} process`);
-      await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
-      if (this.init.ended !== null) return;
-      this.init.status = to;
+      requireState(command, this.init.status);
+      this.#pausing = command === "pause";
+      try {
+        await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
+      } finally {
+        this.#pausing = false;
+      }
+      // It may have ended meanwhile.
+      if (this.init.ended === null) this.init.status = to;
       announce[to === "paused" ? "paused" : "resumed"](this.#shim.events, this);
     });
   }

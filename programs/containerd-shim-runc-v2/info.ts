@@ -20,7 +20,7 @@ const OWN_LOG = "io.gantry.stdio";
 const ADOPTS = "io.gantry.adopt";
 
 export function versionText(name: string): string {
-  return `${name}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
+  return `${name.replace(/^.*\//, "")}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
 }
 
 export function printInfo(): number {

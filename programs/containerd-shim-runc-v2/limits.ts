@@ -30,15 +30,16 @@ export const DRAIN_TIMEOUT = 2_000;
 export const DRAIN_LIMIT = 4 << 20;
 /** Events waiting for the daemon; beyond it the oldest is dropped and counted. */
 export const EVENT_QUEUE_LIMIT = 2048;
-/** Milliseconds of one attempt to hand an event over, and between attempts (doubling); refusals after which an event
- *  is given up. */
-export const EVENT_TIMEOUT = 5_000;
+/** Refusals after which an event is given up, and milliseconds between attempts (doubling) while the daemon is away.
+ *  Who comes back connects to the shim, which ends the waiting. */
 export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
-export const EVENT_RETRY_LAST = 1_000;
-/** Milliseconds that the end of the shim waits for its last events and answers. */
+export const EVENT_RETRY_LAST = 10_000;
+/** Milliseconds that the end of the shim waits for its last events and answers. It stays on for clients that still read
+ *  (ATTACH_LINGER is what each of them has), and serves nobody else then. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
+export const LINGER_INTERVAL = 50;
 /** Exits remembered of processes whose pid is not known yet, while a runtime call is under way. */
 export const EARLY_EXIT_LIMIT = 4096;
 /** Docker's logs: bytes of one part of a long line. The host knows it, too (host/src/lines.rs). */
@@ -47,12 +48,15 @@ export const LOG_PART = 16 << 10;
 export const LOG_LOOK_INTERVAL = 1_000_000_000n;
 export const LOG_SIZE_DEFAULT = 20 << 20;
 export const LOG_FILES_DEFAULT = 5;
-/** Attach socket: clients at a time, and bytes queued for one client. */
+/** Attach socket: clients at a time, and bytes kept for one client, in memory and then on disk. */
 export const ATTACH_CLIENT_LIMIT = 64;
-export const ATTACH_QUEUE_LIMIT = 1 << 20;
+export const ATTACH_QUEUE_LIMIT = 256 << 10;
+export const ATTACH_SPILL_LIMIT = 256 << 20;
+/** Bytes sent of what was kept for a client before others get their turn. */
+export const ATTACH_TURN = 1 << 20;
 /** Milliseconds without any progress after which a client with a full queue is cut. */
 export const ATTACH_STALL_TIMEOUT = 2_000;
-/** Milliseconds that a client which is to go (cut, or at the end of the output) has to read what is left for it. */
+/** Milliseconds without any progress that a client which is to go (cut, or at the end of the output) has. */
 export const ATTACH_LINGER = 10_000;
 /** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
 export const ATTACH_RETURN_TIMEOUT = 2_000;
@@ -75,3 +79,17 @@ export const REMOVE_ATTEMPTS = 3;
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
 export const DEFECT_LIMIT = 100;
+/** Milliseconds without any event after which a shim gives back what memory it can. */
+export const REST_AFTER = 500;
+/** Loop devices tried while others take the free ones first. */
+export const LOOP_ATTEMPTS = 100;
+/** Bytes of a filesystem's options: the kernel takes one page, and a little is kept for what it adds. */
+export const MOUNT_DATA_LIMIT = 4096 - 512;
+/** The shim's server (wire/ttrpc/limits.ts says what each is): a shim is to stay small whatever comes to its socket. */
+export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
+/** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
+export const DESCRIPTOR_RESERVE = 512;
+/** Milliseconds that the containers of a sandbox have to end when it is stopped without a time. */
+export const SANDBOX_STOP_TIMEOUT = 10_000;
+/** Bytes of why a sandbox's namespaces could not be made. */
+export const SANDBOX_REPORT_LIMIT = 4 << 10;

@@ -5,6 +5,7 @@ import { Options } from "../../api/task/gen/runc_options.ts";
 import type { Any } from "../../api/wellknown/gen/any.ts";
 import { Failure } from "../../base/errors.ts";
 import { readTextIfThere, writeFile } from "../../linux/fd.ts";
+import type { TaskDefaults } from "./command-line.ts";
 import { STDIN_LIMIT } from "./limits.ts";
 
 const DEFAULT_ROOT = "/run/containerd/runc";
@@ -17,6 +18,15 @@ export function parseOptions(any: Any | null): Options {
     throw new Failure("invalid_argument", `unsupported option type "${any.typeUrl}"`);
   }
   return Options.decode(any.value);
+}
+
+export function withDefaults(options: Options, { root, systemdCgroup, criuWork }: TaskDefaults): Options {
+  return {
+    ...options,
+    root: options.root === "" ? root : options.root,
+    systemdCgroup: options.systemdCgroup || systemdCgroup,
+    criuWorkPath: options.criuWorkPath === "" ? criuWork : options.criuWorkPath,
+  };
 }
 
 export function runtimeOf(options: Options): string {
@@ -38,6 +48,10 @@ export function keepOptions(bundle: string, options: Options): void {
     shim_cgroup: options.shimCgroup,
     io_uid: options.ioUid,
     io_gid: options.ioGid,
+    criu_image_path: options.criuImagePath,
+    criu_work_path: options.criuWorkPath,
+    task_api_address: options.taskApiAddress,
+    task_api_version: options.taskApiVersion,
   };
   writeFile(`${bundle}/options.json`, JSON.stringify(kept), 0o600);
   writeFile(`${bundle}/runtime`, options.binaryName, 0o600);

@@ -11,8 +11,9 @@ import type { Ended } from "./reaper.ts";
 import type { ProcessIo } from "./stdio/io.ts";
 
 /** containerd.v1.types.Status */
-export const STATUS = { created: 1, running: 2, stopped: 3, paused: 4 } as const;
-export type Status = keyof typeof STATUS;
+export const STATUS = { created: 1, running: 2, stopped: 3, paused: 4, pausing: 5 } as const;
+/** "pausing" is what the container says while the runtime is at it. */
+export type Status = Exclude<keyof typeof STATUS, "pausing">;
 
 export interface StdioNames {
   stdin: string;
@@ -51,12 +52,15 @@ export class Process {
     return this.#starting || (this.pid !== 0 && this.ended === null);
   }
 
-  /** A caller that goes away is forgotten: its promise never settles. */
+  /** A caller that goes away is forgotten. Its promise is settled all the same: what waits for one that never is would
+   *  stay until the next collection of cycles. */
   wait(caller: CancelSource): Promise<Ended> {
     if (this.ended !== null) return Promise.resolve(this.ended);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#waiting.add(resolve);
-      caller.onCancel(() => void this.#waiting.delete(resolve));
+      caller.onCancel(() => {
+        if (this.#waiting.delete(resolve)) reject(new Failure("canceled", "context canceled"));
+      });
     });
   }
 

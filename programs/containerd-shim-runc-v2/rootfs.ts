@@ -2,90 +2,93 @@
 // undone after it is done.
 
 import type { Mount } from "../../api/containerd/gen/types.ts";
-import { Failure } from "../../base/errors.ts";
+import { Failure, messageOf } from "../../base/errors.ts";
 import { door } from "../../linux/door.ts";
-import { must } from "../../linux/errno.ts";
+import { EBUSY, errnoOf, must } from "../../linux/errno.ts";
 import * as fd from "../../linux/fd.ts";
 import * as m from "../../linux/mount.ts";
 import { SYS_fchdir } from "../../linux/numbers.ts";
+import { startProgram } from "./call/program.ts";
+import { findProgram } from "./call/runc.ts";
+import { commonDirectory, mountMapped, withMappedLayers } from "./idmapped.ts";
+import { CONFIG_LIMIT, MOUNT_DATA_LIMIT } from "./limits.ts";
+import { attachLoop } from "./loop-device.ts";
+import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import type { Reaper } from "./reaper.ts";
 
-type Change = readonly [clear: boolean, flag: number];
-
-const OPTIONS: Readonly<Record<string, Change>> = {
-  async: [true, m.MS_SYNCHRONOUS],
-  atime: [true, m.MS_NOATIME],
-  bind: [false, m.MS_BIND],
-  defaults: [false, 0],
-  dev: [true, m.MS_NODEV],
-  diratime: [true, m.MS_NODIRATIME],
-  dirsync: [false, m.MS_DIRSYNC],
-  exec: [true, m.MS_NOEXEC],
-  mand: [false, m.MS_MANDLOCK],
-  noatime: [false, m.MS_NOATIME],
-  nodev: [false, m.MS_NODEV],
-  nodiratime: [false, m.MS_NODIRATIME],
-  noexec: [false, m.MS_NOEXEC],
-  nomand: [true, m.MS_MANDLOCK],
-  norelatime: [true, m.MS_RELATIME],
-  nostrictatime: [true, m.MS_STRICTATIME],
-  nosuid: [false, m.MS_NOSUID],
-  rbind: [false, m.MS_BIND | m.MS_REC],
-  relatime: [false, m.MS_RELATIME],
-  remount: [false, m.MS_REMOUNT],
-  ro: [false, m.MS_RDONLY],
-  rw: [true, m.MS_RDONLY],
-  strictatime: [false, m.MS_STRICTATIME],
-  suid: [true, m.MS_NOSUID],
-  sync: [false, m.MS_SYNCHRONOUS],
-};
-const PROPAGATION: Readonly<Record<string, number>> = {
-  private: m.MS_PRIVATE,
-  rprivate: m.MS_PRIVATE | m.MS_REC,
-  shared: m.MS_SHARED,
-  rshared: m.MS_SHARED | m.MS_REC,
-  slave: m.MS_SLAVE,
-  rslave: m.MS_SLAVE | m.MS_REC,
-  unbindable: m.MS_UNBINDABLE,
-  runbindable: m.MS_UNBINDABLE | m.MS_REC,
-};
-/** The kernel takes one page of options; a little is kept for what it adds. */
-const DATA_LIMIT = 4096 - 512;
+/** Types whose mount is made by a program of that name. */
+const HELPERS = ["fuse", "fuse3"];
 
 /** Mounts all of them, or none. */
-export function mountRootfs(mounts: readonly Mount[], rootfs: string): void {
+export async function mountRootfs(mounts: readonly Mount[], rootfs: string, reaper: Reaper): Promise<void> {
   if (mounts.length === 0) return;
   fd.makeDirectories(rootfs, 0o711);
   try {
-    for (const one of mounts) mountOne(one, one.target === "" ? rootfs : `${rootfs}/${one.target}`);
+    for (const one of mounts) await mountOne(one, rootfs, reaper);
   } catch (thrown) {
     unmountAll(rootfs);
-    throw thrown;
+    throw new Failure("unknown", `failed to mount rootfs component: ${messageOf(thrown)}`, { cause: thrown });
   }
 }
 
-/** Everything that is stacked on the path. */
+/** Everything that is stacked on the path or mounted below it. */
 export function unmountAll(path: string): void {
-  while (m.unmountIfMounted(path, m.UMOUNT_NOFOLLOW));
+  try {
+    while (m.unmountIfMounted(path, m.UMOUNT_NOFOLLOW));
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EBUSY) throw thrown;
+    for (const below of mountsBelow(path)) m.unmountIfMounted(below, m.UMOUNT_NOFOLLOW | m.MNT_DETACH);
+    // Somebody's working directory, or a process that is about to end: the name is free from now on.
+    while (m.unmountIfMounted(path, m.UMOUNT_NOFOLLOW | m.MNT_DETACH));
+  }
 }
 
-function mountOne(one: Mount, target: string): void {
-  let flags = 0;
-  let propagation = 0;
-  const data: string[] = [];
-  for (const option of one.options) {
-    const change = OPTIONS[option];
-    if (option === "loop")
-      throw new Failure("unimplemented", `mount ${target}: loop devices are not set up by the shim`);
-    if (change !== undefined) flags = change[0] ? flags & ~change[1] : flags | change[1];
-    else if (PROPAGATION[option] !== undefined) propagation |= PROPAGATION[option];
-    else data.push(option);
+/** The last one made first. */
+function mountsBelow(path: string): string[] {
+  const targets = fd
+    .readText("/proc/self/mountinfo", CONFIG_LIMIT)
+    .split("\n")
+    .map((line) =>
+      (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8))),
+    );
+  return targets.filter((target) => target.startsWith(`${path}/`)).reverse();
+}
+
+async function mountOne(one: Mount, rootfs: string, reaper: Reaper): Promise<void> {
+  const [helper, type] = one.type.includes(".") ? one.type.split(/\.(.*)/s) : ["", one.type];
+  const place = placeOf(rootfs, one.target);
+  if (HELPERS.includes(helper!)) return mountByHelper(`mount.${helper}`, { ...one, type: type! }, { place, reaper });
+  if (one.type.includes("/")) {
+    throw new Failure("unimplemented", `mount type "${one.type}" is for the daemon's mount manager`);
   }
-  const type = one.type === "bind" ? "" : one.type;
+  const options = parseMountOptions(one.options);
+  if (options.loop === null) return mountPlain(one, place, options);
+  const readOnly = (options.flags & m.MS_RDONLY) !== 0;
+  using device = attachLoop(one.source, { readOnly, direct: options.loop.direct });
+  mountPlain({ ...one, source: device.path }, place, options);
+}
+
+/** A mount below the root never leaves it, wherever a link of the image leads. Nothing of the container runs yet. */
+function placeOf(rootfs: string, target: string): string {
+  if (target === "") return rootfs;
+  using root = fd.open(rootfs, fd.O_PATH | fd.O_DIRECTORY);
+  using at = m.openInRoot(root.number, target, fd.O_PATH);
+  return fd.readLink(`/proc/self/fd/${at.number}`);
+}
+
+function mountPlain({ source, type: given }: Mount, target: string, options: MountOptions): void {
+  const { flags, propagation, data, idmap } = options;
   const bind = (flags & m.MS_BIND) !== 0;
-  callMount({ source: one.source, target, type, flags: bind ? flags & (m.MS_BIND | m.MS_REC) : flags, data });
+  const type = given === "bind" ? "" : given;
+  const call = { source, target, type, flags: bind ? flags & (m.MS_BIND | m.MS_REC) : flags };
+  if (idmap !== null && type === "overlay") {
+    const place = `${target}.idmapped`;
+    withMappedLayers(data, { ...idmap, place }, (mapped) => callMount({ ...call, data: mapped }));
+  } else callMount({ ...call, data });
   const more = flags & ~(m.MS_BIND | m.MS_REC);
   // A bind takes its other flags only in a second step.
   if (bind && more !== 0) callMount({ source: null, target, type: "", flags: flags | m.MS_REMOUNT, data: [] });
+  if (idmap !== null && type !== "overlay") mountMapped(target, target, idmap);
   if (propagation !== 0) callMount({ source: null, target, type: "", flags: propagation, data: [] });
 }
 
@@ -98,9 +101,20 @@ interface Call {
 }
 
 function callMount(call: Call): void {
+  try {
+    callWithShortOptions(call);
+  } catch (thrown) {
+    const { source, target, type, flags, data } = call;
+    const what = `source: "${source ?? ""}", target: "${target}", fstype: ${type}, flags: ${flags}, data: "${data}"`;
+    const reason = messageOf(thrown).replace(/^mount \S+: /, "");
+    throw new Failure("unknown", `mount ${what}, err: ${reason}`, { cause: thrown });
+  }
+}
+
+function callWithShortOptions(call: Call): void {
   const text = call.data.join(",");
   const { source, target, type, flags } = call;
-  if (text.length < DATA_LIMIT) {
+  if (text.length < MOUNT_DATA_LIMIT) {
     m.mount({ source, target, type, flags, data: text });
     return;
   }
@@ -118,10 +132,18 @@ function callMount(call: Call): void {
 function fromCommonDirectory(data: readonly string[]): { directory: string; data: string[] } {
   const lower = data.find((option) => option.startsWith("lowerdir="));
   const layers = lower?.slice("lowerdir=".length).split(":") ?? [];
-  let common = layers[0] ?? "/";
-  for (const layer of layers) while (!layer.startsWith(common)) common = common.slice(0, -1);
-  const directory = common.slice(0, common.lastIndexOf("/") + 1);
-  if (layers.length < 2 || directory.length < 2) throw new Failure("invalid_argument", "mount options are too long");
+  const directory = commonDirectory(layers);
+  if (layers.length < 2 || directory.length < 2) throw new Failure("invalid_argument", "mount options is too long");
   const relative = `lowerdir=${layers.map((layer) => layer.slice(directory.length)).join(":")}`;
   return { directory, data: data.map((option) => (option === lower ? relative : option)) };
+}
+
+/** `mount.fuse3 <source> <target> -o <option> … -t <type>`. What it starts to serve the files outlives this call. */
+async function mountByHelper(name: string, one: Mount, { place, reaper }: { place: string; reaper: Reaper }) {
+  const options = one.options.flatMap((option) => ["-o", option]);
+  const args = [one.source, place, ...options, "-t", one.type];
+  const descriptors = [null, null, null];
+  const pid = startProgram({ path: findProgram(name), args, env: door().env, descriptors, tied: false });
+  const { code } = await reaper.exitOf(pid);
+  if (code !== 0) throw new Failure("unknown", `mount helper [${name} ${args.join(" ")}] failed: exit status ${code}`);
 }

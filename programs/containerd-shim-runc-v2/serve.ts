@@ -7,18 +7,30 @@ import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
 import { Fd, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
-import { SIGPIPE, setDisposition } from "../../linux/signal.ts";
+import { givingBackMemory } from "../../linux/resident.ts";
+import { raiseOwnFileLimit } from "../../linux/resource.ts";
+import { SIGHUP, SIGPIPE, setDisposition } from "../../linux/signal.ts";
 import { listenUnix } from "../../linux/socket.ts";
 import { type QuickJsRuntime, start } from "../../runtime/quickjs/runtime.ts";
 import { SocketListener } from "../../runtime/quickjs/stream.ts";
+import type { ServerLimits } from "../../wire/ttrpc/limits.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 import { socketDirectory } from "./address.ts";
 import { Publisher } from "./call/events.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { Container } from "./container.ts";
-import { DEFECT_LIMIT, SHUTDOWN_INTERVAL, SHUTDOWN_TIMEOUT } from "./limits.ts";
+import {
+  DEFECT_LIMIT,
+  DESCRIPTOR_RESERVE,
+  LINGER_INTERVAL,
+  REST_AFTER,
+  SERVER_LIMITS,
+  SHUTDOWN_INTERVAL,
+  SHUTDOWN_TIMEOUT,
+} from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
+import { SandboxService, sandboxHandlers } from "./serve/sandbox.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
 import type { Shim } from "./shim.ts";
 
@@ -69,8 +81,10 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
   setName("containerd-shim");
   setChildSubreaper();
-  setDisposition(SIGPIPE, "ignore");
+  // A hangup of whoever started the daemon by hand is no reason to leave containers alone.
+  for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "ignore");
   const { log } = own;
+  runtime.loop.onRest(REST_AFTER, givingBackMemory);
   const reaper = new Reaper(runtime.loop);
   const events = new Publisher(
     { runtime, reaper, log },
@@ -81,7 +95,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       publishBinary: command.publishBinary,
     },
   );
-  const server = new TtrpcServer(runtime.clock);
+  const server = new TtrpcServer(runtime.clock, serverLimits());
   const listener = new SocketListener(runtime.loop, own.socket, true);
   return new Promise((resolve) => {
     let ending = false;
@@ -91,10 +105,12 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ending = true;
       listener.close();
       if (own.path !== "") unlinkIfThere(own.path);
-      void lastWords(runtime, events, lingering).then(() => {
-        server.close();
-        resolve(0);
-      });
+      void lastWords(runtime, events)
+        .then(() => {
+          server.close();
+          return lastReaders(runtime, lingering);
+        })
+        .then(() => resolve(0));
     };
     const shim: Shim = {
       runtime,
@@ -103,12 +119,17 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       events,
       log,
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
+      defaults: command.defaults,
       containers: new Map<string, Container>(),
+      sandbox: null,
       shutdown,
     };
-    server.register(TaskV2, taskHandlers(shim));
-    server.register(TaskV3, taskHandlers(shim));
+    const tasks = taskHandlers(shim);
+    server.register(TaskV2, tasks);
+    server.register(TaskV3, tasks);
+    server.register(SandboxService, sandboxHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
+    runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
     const answer = () => {
       void server.serve(listener, (connection) => {
         events.hurry();
@@ -120,16 +141,37 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
   });
 }
 
+/** Connections leave enough descriptors for the container: without pipes nothing could even be killed. */
+function serverLimits(): ServerLimits {
+  const files = raiseOwnFileLimit(SERVER_LIMITS.connections + DESCRIPTOR_RESERVE);
+  const left = Math.max(files - DESCRIPTOR_RESERVE, Math.floor(files / 2));
+  return { ...SERVER_LIMITS, connections: Math.min(SERVER_LIMITS.connections, left) };
+}
+
+/** For whoever asks by SIGUSR1, in the shim's log: where the original writes the stacks of its goroutines. */
+function stateOf(shim: Shim, events: Publisher): string {
+  const tasks = [...shim.containers.values()].map((one) => {
+    const execs = [...one.execs.values()].map((exec) => `${exec.execId} ${exec.pid} ${exec.status}`);
+    return `${one.id} ${one.init.pid} ${one.init.status} (${execs.join(", ")})`;
+  });
+  return `tasks: ${tasks.join("; ")}; events ${events.idle ? "sent" : "waiting"}`;
+}
+
 /** Only root, or who the shim itself is. */
 function isOurs(connection: Connection): boolean {
   const { peer } = connection;
   return peer !== null && (peer.uid === 0 || peer.uid === effectiveUser());
 }
 
-/** The events that wait, clients that still read, and a moment for the answer that is on its way; bounded. */
-async function lastWords(runtime: QuickJsRuntime, events: Publisher, lingering: ReadonlySet<unknown>): Promise<void> {
+/** The events that wait, and a moment for the answer that is on its way; bounded. */
+async function lastWords(runtime: QuickJsRuntime, events: Publisher): Promise<void> {
   const deadline = runtime.clock.monotonic() + SHUTDOWN_TIMEOUT;
   do await runtime.clock.sleep(SHUTDOWN_INTERVAL);
-  while ((!events.idle || lingering.size > 0) && runtime.clock.monotonic() < deadline);
+  while (!events.idle && runtime.clock.monotonic() < deadline);
   events.close();
+}
+
+/** Clients that have not read all of the output yet: each goes by itself when it has, or when it reads no more. */
+async function lastReaders(runtime: QuickJsRuntime, lingering: ReadonlySet<unknown>): Promise<void> {
+  while (lingering.size > 0) await runtime.clock.sleep(LINGER_INTERVAL);
 }

@@ -2,9 +2,11 @@
 
 import type { QuickJsRuntime } from "../../runtime/quickjs/runtime.ts";
 import type { Publisher } from "./call/events.ts";
+import type { TaskDefaults } from "./command-line.ts";
 import type { Container } from "./container.ts";
 import type { Log } from "./log.ts";
 import type { Reaper } from "./reaper.ts";
+import type { Sandbox } from "./sandbox.ts";
 import type { IoParts } from "./stdio/io.ts";
 
 export interface Shim {
@@ -14,7 +16,10 @@ export interface Shim {
   readonly events: Publisher;
   readonly log: Log;
   readonly ioParts: IoParts;
+  readonly defaults: TaskDefaults;
   readonly containers: Map<string, Container>;
+  /** For a daemon whose sandboxer is the shim. */
+  sandbox: Sandbox | null;
   /** Ends the program once its last words are out. */
   shutdown(): void;
 }

@@ -17,12 +17,19 @@ interface Timer {
   expired: () => void;
 }
 
+interface Rest {
+  after: number;
+  calls: () => bigint[];
+}
+
 export class Loop {
   readonly #epoll = new Epoll();
   readonly #watched = new Map<number, Ready>();
   readonly #timers = new Set<Timer>();
   readonly #signals = new Map<number, Set<(info: SignalInfo) => void>>();
   #signalFd: Fd | null = null;
+  #rest: Rest | null = null;
+  #rested = false;
   #exitCode: number | null = null;
 
   /** Calls back while the descriptor has one of the events (level-triggered). Borrowed: unwatch before closing it. */
@@ -56,6 +63,12 @@ export class Loop {
     return { [Symbol.dispose]: () => void listeners.delete(arrived) };
   }
 
+  /** Once whenever nothing has happened for so many milliseconds these system calls (Door.syscalls) are done, the last
+   *  thing before a wait. */
+  onRest(after: number, calls: () => bigint[]): void {
+    this.#rest = { after, calls };
+  }
+
   /** Ends the program with this exit code once the running callbacks and their jobs are done. */
   end(code: number): void {
     this.#exitCode ??= code;
@@ -65,12 +78,29 @@ export class Loop {
   turn(): number | undefined {
     if (this.#exitCode !== null) return this.#exitCode;
     if (this.#watched.size === 0 && this.#timers.size === 0 && !this.#listening()) return 0;
-    this.#epoll.wait(this.#untilNextTimer(), (fd, events) => {
+    const next = this.#untilNextTimer();
+    const rest = this.#rested ? null : this.#rest;
+    const untilRest = rest !== null && (next < 0 || next > rest.after) ? rest.after : null;
+    if (!this.#wait(untilRest ?? next) && untilRest !== null) {
+      this.#rested = true;
+      this.#wait(this.#untilNextTimer(), rest!.calls());
+    }
+    return undefined;
+  }
+
+  /** Whether anything was ready. */
+  #wait(timeout: number, before: readonly bigint[] = []): boolean {
+    let busy = false;
+    const ready = (fd: number, events: number) => {
+      busy = true;
       if (fd === this.#signalFd?.number) this.#deliverSignals();
       else this.#watched.get(fd)?.(events);
-    });
+    };
+    if (before.length === 0) this.#epoll.wait(timeout, ready);
+    else this.#epoll.waitAfter(before, timeout, ready);
+    if (busy) this.#rested = false;
     this.#expireTimers();
-    return undefined;
+    return busy;
   }
 
   #listening(): boolean {

@@ -3,7 +3,7 @@
 
 import type { ByteStream, Connection, Listener } from "../../base/runtime.ts";
 import { EPOLLIN, EPOLLOUT } from "../../linux/epoll.ts";
-import { EPERM, errnoOf } from "../../linux/errno.ts";
+import { ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, errnoOf } from "../../linux/errno.ts";
 import { type Fd, read, setNonBlocking, write } from "../../linux/fd.ts";
 import { accept, peerCredentials, send, shutdownWrite } from "../../linux/socket.ts";
 import type { Loop } from "./loop.ts";
@@ -188,11 +188,18 @@ export class SocketConnection extends FdStream implements Connection {
   }
 }
 
+/** Failures of accept that pass: a peer that is gone again, and no descriptor or memory left for one. */
+const PASSING = [ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM];
+/** Milliseconds until those who wait are looked at again. */
+const ACCEPT_PAUSE = 100;
+
 export class SocketListener implements Listener {
   readonly #loop: Loop;
   readonly #fd: Fd;
   readonly #local: boolean;
   #waiting: ((connection: Connection | null) => void) | null = null;
+  #watched = false;
+  #pause: Disposable | null = null;
   #closed = false;
 
   /** Owns the listening descriptor. `local`: a unix socket, whose peers have credentials. */
@@ -205,24 +212,17 @@ export class SocketListener implements Listener {
 
   accept(): Promise<Connection | null> {
     if (this.#closed) return Promise.resolve(null);
-    const now = accept(this.#fd.number);
-    if (now !== null) return Promise.resolve(new SocketConnection(this.#loop, now, this.#local));
     return new Promise((resolve) => {
       this.#waiting = resolve;
-      this.#loop.watch(this.#fd.number, EPOLLIN, () => {
-        const fd = accept(this.#fd.number);
-        if (fd === null) return;
-        this.#loop.unwatch(this.#fd.number);
-        this.#waiting = null;
-        resolve(new SocketConnection(this.#loop, fd, this.#local));
-      });
+      this.#tryAccept();
     });
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#waiting !== null) this.#loop.unwatch(this.#fd.number);
+    this.#unwatch();
+    this.#pause?.[Symbol.dispose]();
     this.#fd.close();
     this.#waiting?.(null);
     this.#waiting = null;
@@ -230,5 +230,36 @@ export class SocketListener implements Listener {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #tryAccept(): void {
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    try {
+      const fd = accept(this.#fd.number);
+      if (fd === null) {
+        this.#watch();
+        return;
+      }
+      this.#unwatch();
+      this.#waiting = null;
+      waiting(new SocketConnection(this.#loop, fd, this.#local));
+    } catch (thrown) {
+      if (!PASSING.includes(errnoOf(thrown))) throw thrown;
+      this.#unwatch();
+      this.#pause = this.#loop.timer(ACCEPT_PAUSE, () => this.#tryAccept());
+    }
+  }
+
+  #watch(): void {
+    if (this.#watched) return;
+    this.#watched = true;
+    this.#loop.watch(this.#fd.number, EPOLLIN, () => this.#tryAccept());
+  }
+
+  #unwatch(): void {
+    if (!this.#watched) return;
+    this.#watched = false;
+    this.#loop.unwatch(this.#fd.number);
   }
 }

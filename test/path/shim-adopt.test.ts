@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskExit } from "../../api/containerd/gen/task_events.ts";
+import { FRAME_END } from "../../api/task/attach.ts";
 import { Attached, SHIM, ShimLab, type Spec, skip } from "./shim-lab.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -299,7 +300,7 @@ test("attached clients miss nothing that the next shim reads, if they come back"
   }
   await lab.task.wait({ id: lab.id });
   await lab.eventually("the end", () => client.ended);
-  assert.equal(client.frames.at(-1)!.type, 10);
+  assert.equal(client.frames.at(-1)!.type, FRAME_END);
   text += client.text(1);
   const stdout = lines(lab).filter(({ stream }) => stream === "stdout");
   assert.equal(

@@ -3,13 +3,17 @@
 
 import { spawnSync } from "node:child_process";
 import {
+  closeSync,
+  constants,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -19,13 +23,16 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Envelope } from "../../api/containerd/gen/types.ts";
+import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
 import { Events } from "../../api/task/gen/events.ts";
 import { Options } from "../../api/task/gen/runc_options.ts";
+import { Task as TaskV2 } from "../../api/task/gen/task_v2.ts";
 import { type CreateTaskRequest, Task } from "../../api/task/gen/task_v3.ts";
 import { makeBundle } from "../../bench/bundle.ts";
 import { nodeClock } from "../../runtime/node/runtime.ts";
 import { connectUnix, listenUnix } from "../../runtime/node/socket.ts";
 import type { ClientOf } from "../../wire/call.ts";
+import type { AnyService } from "../../wire/protobuf/service.ts";
 import { TtrpcClient } from "../../wire/ttrpc/client.ts";
 import { NAMESPACE_HEADER } from "../../wire/ttrpc/metadata.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
@@ -37,7 +44,20 @@ const RUNC = process.env["GANTRY_TEST_RUNC"] ?? join(BIN, "runc");
 export const skip = existsSync(SHIM) && existsSync(RUNC) && process.getuid?.() === 0 ? false : "needs a build and root";
 const APPLETS = ["seq", "dd", "yes", "head", "tty", "stty", "ps", "kill", "printf", "usleep", "wc", "ls", "tail"];
 
+/** Which shim and runtime a lab drives; ours unless said. */
+export interface Sides {
+  shim?: string;
+  runc?: string;
+  /** A shim of containerd 2.3 or later wants the bootstrap parameters. */
+  bootstraps?: boolean;
+  /** A shim of containerd 1.x knows the second version of the task service only. */
+  second?: boolean;
+  /** Whether what the shim says of itself is read. */
+  log?: boolean;
+}
+
 export class ShimLab implements AsyncDisposable {
+  readonly #sides: Sides;
   readonly folder = mkdtempSync(join(tmpdir(), "gantry-shim-"));
   readonly namespace = basename(this.folder);
   readonly id: string;
@@ -48,17 +68,20 @@ export class ShimLab implements AsyncDisposable {
   #client: TtrpcClient | null = null;
   #daemon: { server: TtrpcServer; listener: { close(): void } } | null = null;
   readonly #bundles: Disposable[] = [];
+  readonly #logs: number[] = [];
+  #said = "";
 
-  private constructor() {
+  private constructor(sides: Sides) {
+    this.#sides = sides;
     this.id = `${this.namespace}-a`;
   }
 
   /** A shim whose container would run `args`; its daemon listens for events. */
-  static async start(args: readonly string[], change: (config: Spec) => void = () => {}): Promise<ShimLab> {
-    const lab = new ShimLab();
+  static async start(args: readonly string[], change: (config: Spec) => void = () => {}, sides: Sides = {}) {
+    const lab = new ShimLab(sides);
     await lab.daemonUp();
     const bundle = lab.bundle(args, change);
-    lab.address = lab.startCommand(lab.id, bundle).stdout.trim();
+    lab.address = lab.addressOf(lab.startCommand(lab.id, bundle, { input: lab.#bootstrapInput(lab.id) }));
     await lab.connect();
     lab.shimPid = (await lab.task.connect({ id: lab.id })).shimPid;
     lab.path = bundle;
@@ -77,7 +100,38 @@ export class ShimLab implements AsyncDisposable {
     config.root.readonly = false;
     change(config);
     writeFileSync(file, JSON.stringify(config));
+    if (this.#sides.shim !== undefined || this.#sides.log === true) this.#readLog(join(made.path, "log"));
     return made.path;
+  }
+
+  #bootstrapInput(instanceId: string): Uint8Array {
+    const events = join(this.folder, "events");
+    const params = { instanceId, namespace: this.namespace, containerdTtrpcAddress: events };
+    const whole = { ...params, containerdGrpcAddress: join(this.folder, "grpc") };
+    return this.#sides.bootstraps === true ? BootstrapParams.encode(BootstrapParams.create(whole)) : new Uint8Array(0);
+  }
+
+  /** The original opens this FIFO before it serves, and waits for a reader. */
+  #readLog(path: string): void {
+    spawnSync("mkfifo", [path]);
+    this.#logs.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+  }
+
+  /** What the shim has said of itself so far. */
+  log(): string {
+    const buffer = Buffer.alloc(64 << 10);
+    try {
+      for (const log of this.#logs) this.#said += buffer.toString("utf8", 0, readSync(log, buffer));
+    } catch {
+      // Nothing new.
+    }
+    return this.#said;
+  }
+
+  /** What `start` answered, in either form. */
+  addressOf({ stdout, stderr, raw }: { stdout: string; stderr: string; raw: Buffer }): string {
+    if (stdout === "") throw new Error(`start gave no address: ${stderr}`);
+    return this.#sides.bootstraps === true ? BootstrapResult.decode(new Uint8Array(raw)).address : stdout.trim();
   }
 
   /** Two bundles side by side, as a daemon has them: the first container's, moved there, and one more. */
@@ -107,7 +161,7 @@ export class ShimLab implements AsyncDisposable {
     };
     const line = [...flags, "-publish-binary", "/bin/false", how.action ?? "start"];
     const options = { cwd: bundle, env, input: how.input ?? "", timeout: 10_000 };
-    const { status, stdout, stderr } = spawnSync(how.shim ?? SHIM, line, {
+    const { status, stdout, stderr } = spawnSync(how.shim ?? this.#sides.shim ?? SHIM, line, {
       ...options,
       stdio: ["pipe", "pipe", "pipe", ...(how.pidfd === undefined ? [] : [how.pidfd])],
       encoding: "buffer",
@@ -120,7 +174,14 @@ export class ShimLab implements AsyncDisposable {
       clock: nodeClock,
       headers: { [NAMESPACE_HEADER]: this.namespace },
     });
-    this.task = this.#client.of(Task);
+    // The same messages under another name.
+    const service = this.#sides.second === true ? { ...Task, name: TaskV2.name } : Task;
+    this.task = this.#client.of(service as typeof Task);
+  }
+
+  /** Another service of the shim. */
+  service<S extends AnyService>(service: S): ClientOf<S> {
+    return this.#client!.of(service);
   }
 
   /** SIGKILL of the shim; resolves when it is gone. */
@@ -165,7 +226,9 @@ export class ShimLab implements AsyncDisposable {
 
   /** Creates the task with the given streams; the runtime's states stay in the lab. */
   create(request: Partial<CreateTaskRequest> = {}): Promise<{ pid: number }> {
-    const value = Options.encode(Options.create({ root: join(this.folder, "runc"), binaryName: RUNC }));
+    const value = Options.encode(
+      Options.create({ root: join(this.folder, "runc"), binaryName: this.#sides.runc ?? RUNC }),
+    );
     const options = { typeUrl: Options.typeName, value };
     return this.task.create({ id: this.id, bundle: this.path, options, ...request });
   }
@@ -223,8 +286,15 @@ export class ShimLab implements AsyncDisposable {
     }
     this.daemonDown();
     for (const id of [this.id, `${this.namespace}-b`]) {
-      spawnSync(RUNC, ["--root", join(this.folder, "runc", this.namespace), "delete", "--force", id]);
+      spawnSync(this.#sides.runc ?? RUNC, [
+        "--root",
+        join(this.folder, "runc", this.namespace),
+        "delete",
+        "--force",
+        id,
+      ]);
     }
+    for (const log of this.#logs.splice(0)) closeSync(log);
     for (const bundle of this.#bundles) bundle[Symbol.dispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -242,7 +312,7 @@ function statOf(pid: string): [state: string, parent: string] {
 
 export interface Spec {
   root: { readonly: boolean };
-  process: { terminal: boolean; args: string[] };
+  process: { terminal: boolean; args: string[]; rlimits?: unknown[] };
   annotations?: Record<string, string>;
   linux: { namespaces: { type: string }[]; resources: Record<string, unknown> };
 }

@@ -18,8 +18,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { layout } from "../../tools/build/paths.ts";
 import { busyboxArchive } from "../../tools/start/image.ts";
+import { newest, skipNewest } from "./newest.ts";
 
-export type Side = "original" | "ours";
+/** "newest": containerd 2.x, where it can be had (newest.ts). */
+export type Side = "original" | "ours" | "newest";
 export type Hop = "ctr" | "containerd" | "containerd-shim-runc-v2" | "runc";
 export type Chain = Readonly<Record<Hop, Side>>;
 
@@ -29,25 +31,40 @@ const ORIGINALS: Readonly<Record<Hop, string>> = {
   "containerd-shim-runc-v2": "/usr/bin/containerd-shim-runc-v2",
   runc: "/usr/sbin/runc",
 };
+/** Of 1.6 and of 2.x: the kubelet's part, which is slow to come up, and a place for programs outside of the root. */
+const DISABLED = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.runtime",
+  "io.containerd.cri.v1.images",
+  "io.containerd.podsandbox.controller.v1.podsandbox",
+  "io.containerd.internal.v1.opt",
+];
 const START_TIMEOUT = 20_000;
 const POLL = 20;
 const COMMAND_TIMEOUT = 60_000;
 export const IMAGE = "docker.io/library/busybox:latest";
 
 export function programOf(hop: Hop, side: Side): string {
+  if (side === "newest") return newestOf(hop);
   return side === "original" ? ORIGINALS[hop] : join(layout.bin, hop);
+}
+
+function newestOf(hop: Hop): string {
+  if (hop === "runc") return ORIGINALS.runc;
+  return newest?.[hop === "containerd-shim-runc-v2" ? "shim" : hop] ?? `the newest ${hop}`;
 }
 
 /** False when all programs of the chain are there, else why its tests are left out. */
 export function skipReason(chain: Chain): string | false {
   if (process.getuid?.() !== 0) return "needs root";
+  if (Object.values(chain).includes("newest") && skipNewest !== false) return skipNewest;
   const missing = (Object.keys(chain) as Hop[]).filter((hop) => !existsSync(programOf(hop, chain[hop])));
   return missing.length === 0 ? false : `not there: ${missing.map((hop) => programOf(hop, chain[hop])).join(", ")}`;
 }
 
 export function describeChain(chain: Chain): string {
   return (Object.keys(chain) as Hop[])
-    .map((hop) => `${chain[hop] === "ours" ? "our" : "the original"} ${hop}`)
+    .map((hop) => `${{ ours: "our", original: "the original", newest: "the newest" }[chain[hop]]} ${hop}`)
     .join(", ");
 }
 
@@ -92,7 +109,8 @@ export class Stack implements AsyncDisposable {
   /** Starts containerd (again) on the same directories and waits until it answers. */
   async startContainerd(): Promise<void> {
     const log = openSync(join(this.folder, "containerd.log"), "a");
-    const env = { ...process.env, PATH: `${join(this.folder, "bin")}:${process.env["PATH"]}` };
+    const path = `${join(this.folder, "bin")}:${process.env["PATH"]}`;
+    const env = { ...process.env, PATH: path, CONTAINERD_SHIM_SOCKET_DIR: join(this.folder, "s") };
     const args = ["--config", join(this.folder, "config.toml")];
     const program = programOf("containerd", this.chain.containerd);
     this.#containerd = spawn(program, args, { stdio: ["ignore", log, log], env });
@@ -119,7 +137,7 @@ export class Stack implements AsyncDisposable {
       "version = 2",
       `root = "${join(this.folder, "root")}"`,
       `state = "${join(this.folder, "state")}"`,
-      'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]',
+      `disabled_plugins = ${JSON.stringify(DISABLED)}`,
       `[grpc]\naddress = "${this.address}"`,
       `[ttrpc]\naddress = "${this.address}.ttrpc"`,
       "",

@@ -106,7 +106,8 @@ after(() => {
       rmSync(path(name) + tail, { force: true });
     }
   }
-  for (const tail of ["bin", "js", "digest"]) rmSync(join(layout.work, `${NAME}.${tail}`), { force: true });
+  for (const tail of ["bin", "js", "digest", "touch.bin", "touch.js"])
+    rmSync(join(layout.work, `${NAME}.${tail}`), { force: true });
 });
 
 interface Report {
@@ -147,20 +148,21 @@ test("building a heap image twice gives the same bytes", () => {
 
 test("only the executable in which images are built can build them", () => {
   const output = join(layout.work, `${NAME}.refused`);
-  spawnSync(path("image"), ["0", program.code, output], { timeout: 60_000 });
+  spawnSync(path("image"), ["0", program.code, program.touch, output], { timeout: 60_000 });
   assert.throws(() => readFileSync(output), { code: "ENOENT" });
 });
 
 test("the programs that ship say the same from bytecode", () => {
   const names = ["runc", "containerd-shim-runc-v2", "docker", "docker-init"];
-  const carried = names.map((name) => ({ name, code: join(layout.work, `${name}.bin`) }));
+  const file = (name: string, tail: string) => join(layout.work, `${name}.${tail}`);
+  const carried = names.map((name) => ({ name, code: file(name, "bin"), touch: file(name, "touch.bin") }));
   linkContents(
     path("bytecode"),
     { carried, aliases: [], form: "bytecode" },
     carried.map(({ code }) => ({ kind: "bytecode", file: code })),
   );
-  const says = (file: string, argv0: string, args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(file, args, { argv0, encoding: "utf8", timeout: 60_000 });
+  const says = (executable: string, argv0: string, args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(executable, args, { argv0, encoding: "utf8", timeout: 60_000 });
     return { status, stdout, stderr };
   };
   const asked: [string, string, string[]][] = [
@@ -172,7 +174,8 @@ test("the programs that ship say the same from bytecode", () => {
     ["docker", "docker", ["nonsense"]],
     ["docker-init", "docker-init", ["-h"]],
   ];
-  for (const [file, argv0, args] of asked) {
-    assert.deepEqual(says(path("bytecode"), argv0, args), says(join(layout.bin, file), argv0, args), args.join(" "));
+  for (const [executable, argv0, args] of asked) {
+    const shipped = says(join(layout.bin, executable), argv0, args);
+    assert.deepEqual(says(path("bytecode"), argv0, args), shipped, args.join(" "));
   }
 });

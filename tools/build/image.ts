@@ -26,9 +26,9 @@ export function buildImages(output: string, linked: Linked): void {
 /** The images lie one behind the other, in whole pages. */
 export function runTopLevels(builder: string, carried: readonly CompiledProgram[]): Content[] {
   let offset = 0;
-  return carried.map(({ name, code }) => {
+  return carried.map(({ name, code, touch }) => {
     const file = join(layout.work, `${basename(builder)}.${name}.heap`);
-    run(builder, [String(offset), code, file]);
+    run(builder, [String(offset), code, touch, file]);
     offset += statSync(file).size;
     return { kind: "image", file };
   });

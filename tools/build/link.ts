@@ -38,7 +38,7 @@ export function linkFile(output: string, linked: Linked): void {
   const wanted = JSON.stringify(linked);
   const same = existsSync(record) && readFileSync(record, "utf8") === wanted;
   const tools = ["image.ts", "link.ts", "table.ts", "heap.ld"].map((name) => join(layout.root, "tools/build", name));
-  const inputs = [library(), ...tools, ...carried.map((program) => program.code)];
+  const inputs = [library(), ...tools, ...carried.flatMap(({ code, touch }) => [code, touch])];
   const built = existsSync(output) ? statSync(output).mtimeMs : 0;
   if (same && inputs.every((input) => statSync(input).mtimeMs < built)) return;
   const aside = `${output}.new`;

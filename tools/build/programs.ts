@@ -7,12 +7,15 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { layout } from "./paths.ts";
 import { run } from "./run.ts";
+import { touchScript } from "./touch.ts";
 import { mendUsing } from "./using.ts";
 
 export interface CompiledProgram {
   name: string;
   /** Path of the bytecode. */
   code: string;
+  /** Path of what is run after it while a heap image is built (touch.ts). */
+  touch: string;
 }
 
 /** The executables, the programs inside each (the first runs under any other name) and the names that link to it. */
@@ -21,7 +24,12 @@ export const EXECUTABLES: readonly { file: string; programs: readonly string[]; 
   {
     file: "runc",
     programs: ["runc", "containerd-shim-runc-v2", "docker-proxy", "docker-net", "containerd-unpack"],
-    aliases: { "containerd-shim": "containerd-shim-runc-v2" },
+    aliases: {
+      "containerd-shim": "containerd-shim-runc-v2",
+      "containerd-shim-current": "containerd-shim-runc-v2",
+      "docker-containerd-shim": "containerd-shim-runc-v2",
+      "docker-containerd-shim-current": "containerd-shim-runc-v2",
+    },
   },
   // A file of its own: it is bound into containers, and nothing a container could overwrite may be the host's runtime.
   { file: "docker-init", programs: ["docker-init"], aliases: {} },
@@ -61,20 +69,26 @@ async function compileProgram(name: string, options: { debug: boolean }): Promis
 
 /** Compiles unless the script, the compiler and the options are those of the last time. */
 export function compileScript(name: string, script: string, options: { debug: boolean }): CompiledProgram {
-  const code = join(layout.work, `${name}.bin`);
+  const [code, touch] = [join(layout.work, `${name}.bin`), join(layout.work, `${name}.touch.bin`)];
+  const touched = touchScript(script);
   const compiler = join(layout.cargo, "release/compile");
   const stamp = createHash("sha256")
     .update(mendUsing(script))
+    .update(touched)
     .update(readFileSync(compiler))
     .update(String(options.debug));
   const digest = stamp.digest("hex");
   const record = join(layout.work, `${name}.digest`);
-  if (existsSync(code) && existsSync(record) && readFileSync(record, "utf8") === digest) return { name, code };
-  const source = join(layout.work, `${name}.js`);
-  writeFileSync(source, mendUsing(script));
-  run(compiler, [source, code, ...(options.debug ? ["--debug"] : [])]);
+  const made = existsSync(code) && existsSync(touch);
+  if (made && existsSync(record) && readFileSync(record, "utf8") === digest) return { name, code, touch };
+  const sources = { [code]: mendUsing(script), [touch]: touched };
+  for (const [output, text] of Object.entries(sources)) {
+    const source = output.replace(/bin$/, "js");
+    writeFileSync(source, text);
+    run(compiler, [source, output, ...(options.debug ? ["--debug"] : [])]);
+  }
   writeFileSync(record, digest);
-  return { name, code };
+  return { name, code, touch };
 }
 
 async function bundle(name: string): Promise<string> {

@@ -51,17 +51,65 @@ const CHANGES: readonly Change[] = [
         return;
 ${FREE}${FREE_LARGE}`,
   },
+  // Three more sizes of small blocks, for the frames of asynchronous functions: such blocks lie in pages that go back
+  // when they are free, others in chunks that stay.
+  { from: "#define JS_ARENA_BLOCK_SIZE_COUNT  31", to: "#define JS_ARENA_BLOCK_SIZE_COUNT  34" },
+  { from: "#define JS_ARENA_MAX_SMALL_SIZE    512", to: "#define JS_ARENA_MAX_SMALL_SIZE    1344" },
+  {
+    from: "    288, 320, 352, 384, 416, 448, 480, 512,\n",
+    to: "    288, 320, 352, 384, 416, 448, 480, 512, 672, 1008, 1344,\n",
+  },
+  {
+    from: "        return (size + 31) / 32 + 14;\n",
+    to: `        return (size + 31) / 32 + 14;
+    else if (size <= 1344)
+        return (size + 335) / 336 + 29;
+`,
+  },
   // What the collector goes through are the objects that come after the image.
   {
     from: "void JS_RunGC(JSRuntime *rt)\n{",
-    to: `/* The image's objects as a ring of their own, whose head lies with them. */
-void gantry_detach_objects(JSRuntime *rt)
+    to: `/* What a program begins with once its top level has run. The objects become a ring of their own, whose head
+   lies with them. The tables get room for more, and free atoms come in order: a table that grows at run time writes to
+   every entry, which are everywhere in the image. */
+#define GANTRY_MORE_SHAPES 384
+#define GANTRY_MORE_ATOMS 512
+bool gantry_settle(JSRuntime *rt)
 {
-    struct list_head *head = js_malloc_rt(rt, sizeof(*head));
+    struct list_head *head;
+    JSAtomStruct **atoms;
+    int i, size = rt->atom_size;
+
+    while (2 * (rt->shape_hash_count + GANTRY_MORE_SHAPES) > rt->shape_hash_size)
+        if (resize_shape_hash(rt, rt->shape_hash_bits + 1))
+            return false;
+    if (rt->atom_count + GANTRY_MORE_ATOMS >= rt->atom_count_resize && JS_ResizeAtomHash(rt, rt->atom_hash_size * 2))
+        return false;
+    if (rt->atom_count + GANTRY_MORE_ATOMS > size) {
+        size = rt->atom_count + GANTRY_MORE_ATOMS;
+        atoms = js_realloc_rt(rt, rt->atom_array, sizeof(*atoms) * size);
+        if (!atoms)
+            return false;
+        for (i = rt->atom_size; i < size; i++)
+            atoms[i] = atom_set_free(0);
+        rt->atom_array = atoms;
+        rt->atom_size = size;
+    }
+    rt->atom_free_index = 0;
+    for (i = size - 1; i > 0; i--) {
+        if (atom_is_free(rt->atom_array[i])) {
+            rt->atom_array[i] = atom_set_free(rt->atom_free_index);
+            rt->atom_free_index = i;
+        }
+    }
+    head = js_malloc_rt(rt, sizeof(*head));
+    if (!head)
+        return false;
     *head = rt->gc_obj_list;
     head->next->prev = head;
     head->prev->next = head;
     init_list_head(&rt->gc_obj_list);
+    return true;
 }
 
 void gantry_set_image(const void *start, size_t size)

@@ -41,8 +41,8 @@ export interface MessageType<T> {
   /** Full protobuf name, which is also its type_url. */
   readonly typeName: string;
   encode(message: T): Bytes;
-  /** Throws Failure "invalid_argument" on malformed bytes. */
-  decode(bytes: Uint8Array): T;
+  /** Throws Failure "invalid_argument" on malformed bytes, and on more elements of lists and maps than that. */
+  decode(bytes: Uint8Array, elements?: number): T;
   /** Fills what is not given with proto3's defaults. */
   create(given?: Partial<T>): T;
 }
@@ -75,7 +75,10 @@ export function message<T extends object>(
       encodeMessage(writer, self, value as Values);
       return writer.finish();
     },
-    decode: (bytes) => decodeMessage(self, new ProtobufReader(bytes, 0, bytes.length), 0) as T,
+    decode: (bytes, elements = Number.POSITIVE_INFINITY) => {
+      const reader = new ProtobufReader(bytes, { start: 0, end: bytes.length, elements: { left: elements } });
+      return decodeMessage(self, reader, 0) as T;
+    },
     create: (given) => ({ ...(defaults(self) as T), ...given }),
   };
 }
@@ -227,12 +230,16 @@ interface Place {
 
 function decodeField(values: Values, [, name, type, label]: Field, wire: number, place: Place): void {
   if (label === "map") {
+    place.reader.element();
     const [key, value] = decodeEntry(type, place);
     Object.defineProperty(values[name], key, { value, enumerable: true, writable: true, configurable: true });
   } else if (label === "many") {
     const list = values[name] as unknown[];
     if (wire === WIRE_BYTES && wireTypeOf(type) !== WIRE_BYTES) decodePacked(list, type as ScalarType, place.reader);
-    else list.push(decodeValue(type, wire, place));
+    else {
+      place.reader.element();
+      list.push(decodeValue(type, wire, place));
+    }
   } else {
     values[name] = decodeValue(type, wire, place);
   }
@@ -240,7 +247,10 @@ function decodeField(values: Values, [, name, type, label]: Field, wire: number,
 
 function decodePacked(list: unknown[], type: ScalarType, reader: ProtobufReader): void {
   const inner = reader.section();
-  while (!inner.atEnd) list.push(decodeScalar(type, inner));
+  while (!inner.atEnd) {
+    inner.element();
+    list.push(decodeScalar(type, inner));
+  }
 }
 
 function decodeEntry(type: FieldType, place: Place): [key: string, value: unknown] {

@@ -11,15 +11,29 @@ function malformed(what: string): Failure {
   return new Failure("invalid_argument", `protobuf: ${what}`);
 }
 
+interface Section {
+  start: number;
+  end: number;
+  /** Elements of lists and maps that may still come; of the whole message. */
+  elements: { left: number };
+}
+
 export class ProtobufReader {
   readonly #bytes: Uint8Array;
   readonly #end: number;
+  readonly #elements: { left: number };
   #at: number;
 
-  constructor(bytes: Uint8Array, start: number, end: number) {
+  constructor(bytes: Uint8Array, { start, end, elements }: Section) {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
+    this.#elements = elements;
+  }
+
+  /** One more element of a list or map is about to be kept. */
+  element(): void {
+    if (this.#elements.left-- <= 0) throw malformed("too many elements");
   }
 
   get atEnd(): boolean {
@@ -69,7 +83,7 @@ export class ProtobufReader {
   /** A reader of the length-delimited part that comes next. */
   section(): ProtobufReader {
     const start = this.#take(this.#length());
-    return new ProtobufReader(this.#bytes, start, this.#at);
+    return new ProtobufReader(this.#bytes, { start, end: this.#at, elements: this.#elements });
   }
 
   fixed32(): number {

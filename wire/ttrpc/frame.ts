@@ -3,6 +3,7 @@
 import type { Bytes } from "../../base/bytes.ts";
 import { Failure } from "../../base/errors.ts";
 import type { ByteStream } from "../../base/runtime.ts";
+import type { Budget, Holder } from "./budget.ts";
 import { GROW_LIMIT, MESSAGE_LIMIT, READ_SIZE, SKIP_LIMIT } from "./limits.ts";
 
 const HEADER_SIZE = 10;
@@ -45,11 +46,14 @@ export function oversized(length: number): Failure {
 export class FrameReader {
   readonly #stream: ByteStream;
   readonly #buffer: Bytes = new Uint8Array(READ_SIZE);
+  /** Whose memory a message is while only a part of it has come; null where one peer is trusted with its own. */
+  readonly #share: { budget: Budget; holder: Holder } | null;
   #start = 0;
   #end = 0;
 
-  constructor(stream: ByteStream) {
+  constructor(stream: ByteStream, share: { budget: Budget; holder: Holder } | null = null) {
     this.#stream = stream;
+    this.#share = share;
   }
 
   /** Null at the end, also when it came inside a frame. Throws on a length that no speaker of ttrpc sends. */
@@ -68,17 +72,25 @@ export class FrameReader {
   /** A copy of the next bytes. Memory grows with what has come, not with what was promised. */
   async #take(length: number): Promise<Bytes | null> {
     let bytes = new Uint8Array(Math.min(length, READ_SIZE));
-    for (let at = 0; at < length; ) {
-      if (at === bytes.length) {
-        const grown = new Uint8Array(Math.min(length, bytes.length + Math.min(bytes.length, GROW_LIMIT)));
-        grown.set(bytes);
-        bytes = grown;
+    try {
+      for (let at = 0; at < length; ) {
+        if (at === bytes.length) bytes = this.#grown(bytes, length);
+        const got = await this.#read(bytes.subarray(at));
+        if (got === 0) return null;
+        at += got;
       }
-      const got = await this.#read(bytes.subarray(at));
-      if (got === 0) return null;
-      at += got;
+      return bytes;
+    } finally {
+      if (bytes.length > READ_SIZE) this.#share?.budget.give(this.#share.holder, bytes.length);
     }
-    return bytes;
+  }
+
+  #grown(bytes: Bytes, length: number): Bytes {
+    const grown = new Uint8Array(Math.min(length, bytes.length + Math.min(bytes.length, GROW_LIMIT)));
+    grown.set(bytes);
+    const counted = bytes.length > READ_SIZE ? bytes.length : 0;
+    this.#share?.budget.take(this.#share.holder, grown.length - counted);
+    return grown;
   }
 
   async #skip(length: number): Promise<boolean> {

@@ -30,7 +30,8 @@ import { formatTime, wallNanoseconds } from "../../../linux/clock.ts";
 import { door } from "../../../linux/door.ts";
 import * as fd from "../../../linux/fd.ts";
 import { exit, fork, parentId, processId, setName, setParentDeathSignal } from "../../../linux/process.ts";
-import { restoreMask, SIGKILL, SIGPIPE, setDisposition } from "../../../linux/signal.ts";
+import { restoreFileLimit } from "../../../linux/resource.ts";
+import { restoreMask, SIGHUP, SIGKILL, SIGPIPE, setDisposition } from "../../../linux/signal.ts";
 import { connectUnix } from "../../../linux/socket.ts";
 
 const FIRST_OTHER = 3;
@@ -78,14 +79,15 @@ export function startCarried(call: CarriedCall): number {
   return exit(code);
 }
 
-/** As a program that was just executed: nothing of the shim's is open, blocked or ignored. */
+/** As a program that was just executed: nothing of the shim's is open, blocked, ignored or raised. */
 function separate(descriptors: CarriedCall["descriptors"]): void {
   setName("runc");
   descriptors.forEach((source, target) => {
     if (source !== null) fd.duplicateTo(source, target);
   });
   fd.closeAllBut([], FIRST_OTHER);
-  setDisposition(SIGPIPE, "default");
+  for (const signal of [SIGPIPE, SIGHUP]) setDisposition(signal, "default");
+  restoreFileLimit();
   restoreMask(BigInt64Array.of(0n));
 }
 

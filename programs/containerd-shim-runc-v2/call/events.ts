@@ -15,7 +15,7 @@ import type { QuickJsRuntime } from "../../../runtime/quickjs/runtime.ts";
 import type { MessageType } from "../../../wire/protobuf/codec.ts";
 import { TtrpcClient } from "../../../wire/ttrpc/client.ts";
 import { NAMESPACE_HEADER } from "../../../wire/ttrpc/metadata.ts";
-import { EVENT_ATTEMPTS, EVENT_QUEUE_LIMIT, EVENT_RETRY_FIRST, EVENT_RETRY_LAST, EVENT_TIMEOUT } from "../limits.ts";
+import { EVENT_ATTEMPTS, EVENT_QUEUE_LIMIT, EVENT_RETRY_FIRST, EVENT_RETRY_LAST } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
 import { timestamp } from "../time.ts";
@@ -29,7 +29,7 @@ export interface EventSettings {
   publishBinary: string;
 }
 
-const AWAY: readonly string[] = ["unavailable", "deadline_exceeded"];
+const AWAY: readonly string[] = ["unavailable"];
 
 interface Parts {
   runtime: QuickJsRuntime;
@@ -124,7 +124,9 @@ export class Publisher {
   async #forward(envelope: Envelope): Promise<void> {
     if (this.#settings.ttrpcAddress === "") return this.#runPublisher(envelope);
     const client = await this.#connected();
-    await client.of(Events).forward({ envelope }, { timeout: EVENT_TIMEOUT });
+    // Without a time limit: a daemon that is stopped takes what it was sent when it goes on, and would take each
+    // further attempt as a further event. One that is gone ends the connection.
+    await client.of(Events).forward({ envelope });
   }
 
   async #connected(): Promise<TtrpcClient> {

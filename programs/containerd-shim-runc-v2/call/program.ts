@@ -6,6 +6,7 @@ import { must, SyscallFailure } from "../../../linux/errno.ts";
 import * as fd from "../../../linux/fd.ts";
 import { SYS_fcntl } from "../../../linux/numbers.ts";
 import { clone, execve, exit, setParentDeathSignal, waitChild } from "../../../linux/process.ts";
+import { restoreFileLimit } from "../../../linux/resource.ts";
 import { resetSignals, SIGKILL } from "../../../linux/signal.ts";
 
 const F_DUPFD_CLOEXEC = 1030;
@@ -51,6 +52,7 @@ function become(program: Program, nothing: number, failure: fd.Fd): never {
       fd.duplicateTo(source, target);
     });
     resetSignals();
+    restoreFileLimit();
     errno = execve(program.path, [program.path, ...program.args], program.env);
   } catch (thrown) {
     errno = thrown instanceof SyscallFailure ? thrown.errno : 5;

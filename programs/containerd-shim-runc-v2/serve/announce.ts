@@ -46,12 +46,12 @@ export const announce = {
     });
   },
 
-  delete(to: Publisher, container: Container, gone: { pid: number; ended: Ended }): void {
+  delete(to: Publisher, container: Container, gone: { pid: number; ended: Ended | null }): void {
     to.publish("/tasks/delete", events.TaskDelete, {
       containerId: container.id,
       pid: gone.pid,
-      exitStatus: gone.ended.code,
-      exitedAt: timestamp(gone.ended.at),
+      exitStatus: gone.ended?.code ?? 0,
+      exitedAt: gone.ended === null ? null : timestamp(gone.ended.at),
       id: "",
     });
   },

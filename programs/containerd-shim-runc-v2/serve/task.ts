@@ -4,14 +4,16 @@
 import type { ProcessInfo } from "../../../api/containerd/gen/process.ts";
 import { CheckpointOptions, ProcessDetails } from "../../../api/task/gen/runc_options.ts";
 import * as task from "../../../api/task/gen/task_v3.ts";
+import type { Timestamp } from "../../../api/wellknown/gen/time.ts";
 import { decodeUtf8 } from "../../../base/bytes.ts";
-import { Failure } from "../../../base/errors.ts";
+import { Failure, messageOf } from "../../../base/errors.ts";
+import { formatJson, type Json, parseJson } from "../../../base/json.ts";
 import { processId } from "../../../linux/process.ts";
 import type { CallContext, HandlersOf } from "../../../wire/call.ts";
 import { readStats } from "../cgroup/stats.ts";
 import { Container } from "../container.ts";
-import { keepOptions, parseOptions, rootOf, runtimeOf } from "../options.ts";
-import { STATUS } from "../process.ts";
+import { keepOptions, parseOptions, rootOf, runtimeOf, withDefaults } from "../options.ts";
+import type { Ended } from "../reaper.ts";
 import type { Shim } from "../shim.ts";
 import { timestamp } from "../time.ts";
 import { announce } from "./announce.ts";
@@ -60,13 +62,13 @@ function lifeCycle(shim: Shim, container: Find) {
         shim.containers.delete(request.id);
         announce.delete(shim.events, found, gone);
       }
-      return { pid: gone.pid, exitStatus: gone.ended.code, exitedAt: timestamp(gone.ended.at) };
+      return { pid: gone.pid, ...exitOf(gone.ended) };
     },
     async exec(request: task.ExecProcessRequest) {
       const { execId, stdin, stdout, stderr, terminal } = request;
       if (!NAME.test(execId)) throw new Failure("invalid_argument", `exec id ${JSON.stringify(execId)} is not valid`);
       if (request.spec === null) throw new Failure("invalid_argument", "a process to execute is missing");
-      const spec = decodeUtf8(request.spec.value);
+      const spec = processSpec(request.spec.value, terminal);
       container(request.id).addExec(execId, { stdin, stdout, stderr, terminal }, spec);
       return {};
     },
@@ -91,11 +93,13 @@ function lifeCycle(shim: Shim, container: Find) {
       return {};
     },
     async update(request: task.UpdateTaskRequest) {
-      await container(request.id).update(decodeUtf8(request.resources?.value ?? new Uint8Array(0)));
+      const found = container(request.id);
+      if (request.resources === null) throw new Failure("invalid_argument", "the resources are missing");
+      await found.update(decodeUtf8(request.resources.value));
       return {};
     },
     async shutdown() {
-      if (shim.containers.size === 0) shim.shutdown();
+      if (shim.containers.size === 0 && shim.sandbox === null) shim.shutdown();
       return {};
     },
   };
@@ -104,7 +108,11 @@ function lifeCycle(shim: Shim, container: Find) {
 function streams(container: Find) {
   return {
     async resizePty(request: task.ResizePtyRequest) {
-      container(request.id).process(request.execId).io?.resize(request.width, request.height);
+      const process = container(request.id).process(request.execId);
+      if (request.execId !== "" && process.status === "stopped") {
+        throw new Failure("unknown", "cannot resize a stopped container");
+      }
+      process.io?.resize(request.width, request.height);
       return {};
     },
     async closeIO(request: task.CloseIORequest) {
@@ -124,16 +132,14 @@ function state(shim: Shim, container: Find) {
         id: request.execId === "" ? found.id : request.execId,
         bundle: found.bundle,
         pid: process.pid,
-        status: STATUS[process.status],
+        status: found.statusOf(process),
         ...process.stdio,
-        exitStatus: process.ended?.code ?? 0,
-        exitedAt: process.ended === null ? null : timestamp(process.ended.at),
+        ...exitOf(process.ended),
         execId: request.execId,
       };
     },
     async wait(request: task.WaitRequest, caller: CallContext) {
-      const ended = await container(request.id).process(request.execId).wait(caller);
-      return { exitStatus: ended.code, exitedAt: timestamp(ended.at) };
+      return exitOf(await container(request.id).process(request.execId).wait(caller));
     },
     async pids(request: task.PidsRequest) {
       const found = container(request.id);
@@ -156,7 +162,7 @@ function newContainer(shim: Shim, request: task.CreateTaskRequest): Container {
   if (!NAME.test(id)) throw new Failure("invalid_argument", `identifier ${JSON.stringify(id)} is not valid`);
   if (!bundle.startsWith("/")) throw new Failure("invalid_argument", `bundle ${bundle} is not an absolute path`);
   if (shim.containers.has(id)) throw new Failure("already_exists", `container ${id}`);
-  const options = parseOptions(request.options);
+  const options = withDefaults(parseOptions(request.options), shim.defaults);
   keepOptions(bundle, options);
   const flags = [...(options.noPivotRoot ? ["--no-pivot"] : []), ...(options.noNewKeyring ? ["--no-new-keyring"] : [])];
   const runc = {
@@ -168,6 +174,25 @@ function newContainer(shim: Shim, request: task.CreateTaskRequest): Container {
   const { ioUid, ioGid, criuWorkPath } = options;
   const settings = { id, runc, rootfs, checkpoint, criuWork: criuWorkPath, createFlags: flags, ioUid, ioGid };
   return new Container(shim, settings, { stdin, stdout, stderr, terminal });
+}
+
+function exitOf(ended: Ended | null): { exitStatus: number; exitedAt: Timestamp | null } {
+  return { exitStatus: ended?.code ?? 0, exitedAt: ended === null ? null : timestamp(ended.at) };
+}
+
+/** Whether there is a terminal is the request's to say. */
+function processSpec(value: Uint8Array, terminal: boolean): string {
+  const text = decodeUtf8(value);
+  let spec: Json;
+  try {
+    spec = parseJson(text);
+  } catch (thrown) {
+    throw new Failure("invalid_argument", `the process to execute: ${messageOf(thrown)}`, { cause: thrown });
+  }
+  if (typeof spec !== "object" || spec === null || Array.isArray(spec)) {
+    throw new Failure("invalid_argument", "the process to execute is no object");
+  }
+  return (spec["terminal"] === true) === terminal ? text : formatJson({ ...spec, terminal });
 }
 
 function describe(container: Container, pid: number): ProcessInfo {

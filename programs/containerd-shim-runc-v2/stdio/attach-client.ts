@@ -9,26 +9,34 @@ import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
   FRAME_CLOSE_STDIN,
+  FRAME_COMPRESSED,
   FRAME_END,
   FRAME_ERROR,
   FRAME_HEADER,
+  FRAME_REPLACED,
   FRAME_STDIN,
   FRAME_SUBSCRIBE,
   FRAME_SUBSCRIBED,
 } from "../../../api/task/attach.ts";
 import { encodeUtf8 } from "../../../base/bytes.ts";
+import { messageOf } from "../../../base/errors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
 import { type Fd, read, write } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { ATTACH_LINGER, ATTACH_QUEUE_LIMIT, ATTACH_STALL_TIMEOUT } from "../limits.ts";
+import { ATTACH_LINGER, ATTACH_STALL_TIMEOUT, ATTACH_TURN } from "../limits.ts";
+import { ClientQueue } from "./client-queue.ts";
 import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
 
 const READ_SIZE = 4 << 10;
 
 export interface ClientOwner {
+  /** On a disk, for what a slow client has not read yet. */
+  spillDirectory: string;
   stdin: StdinWriter | null;
   warn: (sentence: string) => void;
+  /** A rotated file was compressed; whether that took its place. */
+  compressed: (inode: bigint) => boolean;
   /** Whether the process's output is at its end already. */
   ended: () => boolean;
   /** Room was made in a full queue. */
@@ -41,9 +49,8 @@ export class AttachClient {
   readonly #loop: Loop;
   readonly #fd: Fd;
   readonly #owner: ClientOwner;
+  readonly #queue: ClientQueue;
   #mask = 0;
-  #queue: Uint8Array[] = [];
-  #queued = 0;
   #state: "open" | "finishing" | "gone" = "open";
   #reading = true;
   /** It takes nothing more from us: what it sent before is still read to its end. */
@@ -55,10 +62,12 @@ export class AttachClient {
   /** What arrived of an unfinished frame. */
   #input = new Uint8Array(0);
 
+  /** Owns the connection. */
   constructor(loop: Loop, fd: Fd, owner: ClientOwner) {
     this.#loop = loop;
     this.#fd = fd;
     this.#owner = owner;
+    this.#queue = new ClientQueue(owner.spillDirectory);
     this.#register();
   }
 
@@ -71,18 +80,17 @@ export class AttachClient {
   }
 
   get full(): boolean {
-    return this.#queued >= ATTACH_QUEUE_LIMIT;
+    return this.#queue.full;
   }
 
   /** Copies what the socket does not take now. False: full. */
   send(frame: Uint8Array): boolean {
     if (this.#state === "gone" || this.#deaf) return true;
-    const left = this.#queued === 0 ? this.#put(frame) : frame;
-    if (left !== null) {
-      this.#queue.push(left.slice());
-      this.#queued += left.length;
-      this.#stall ??= this.#watchdog();
-    }
+    if (this.#queue.empty) {
+      const put = this.#put(frame);
+      if (put < frame.length && !this.#deaf) this.#queue.push(frame, put);
+    } else this.#queue.push(frame);
+    if (this.full) this.#stall ??= this.#watchdog();
     this.#register();
     return !this.full;
   }
@@ -92,23 +100,26 @@ export class AttachClient {
     if (this.#state !== "open") return;
     if (this.#mask !== 0) this.send(attachFrame(FRAME_END, new Uint8Array(0)));
     this.#state = "finishing";
-    if (this.#queued === 0) {
+    if (this.#queue.empty) {
       this.#close();
       return;
     }
-    this.#stall?.[Symbol.dispose]();
-    this.#stall = this.#watchdog();
+    this.#rewatch();
     this.#register();
   }
 
-  /** Restarted by every progress. */
+  /** While it is full, and while it finishes: the client has so long for some progress. */
+  #rewatch(): void {
+    this.#stall?.[Symbol.dispose]();
+    this.#stall = this.#state === "finishing" || this.full ? this.#watchdog() : null;
+  }
+
   #watchdog(): Disposable {
     const finishing = this.#state === "finishing";
     return this.#loop.timer(finishing ? ATTACH_LINGER : ATTACH_STALL_TIMEOUT, () => {
       this.#stall = null;
       if (finishing) this.#close();
-      else if (this.full) this.#cut("the client did not read for too long");
-      else this.#stall = this.#watchdog();
+      else this.#cut("the client did not read for too long");
     });
   }
 
@@ -116,57 +127,49 @@ export class AttachClient {
   #cut(reason: string): void {
     if (this.#state !== "open") return;
     this.#owner.warn(`attach: ${reason}`);
-    const frame = attachFrame(FRAME_ERROR, encodeUtf8(reason));
-    const first = this.#queue[0];
-    this.#queue = first === undefined ? [frame] : [first, frame];
-    this.#queued = this.#queue.reduce((sum, part) => sum + part.length, 0);
+    this.#queue.cut(attachFrame(FRAME_ERROR, encodeUtf8(reason)));
     this.#state = "finishing";
-    this.#stall?.[Symbol.dispose]();
-    this.#stall = this.#watchdog();
+    this.#rewatch();
     this.#flush();
     this.#owner.progress();
   }
 
   #flush(): void {
     const wasFull = this.full;
-    let progress = false;
-    while (this.#queue.length > 0) {
-      const part = this.#queue[0]!;
-      const left = this.#put(part);
+    let total = 0;
+    for (let head = this.#queue.head(); head !== null && total < ATTACH_TURN; head = this.#queue.head()) {
+      const put = this.#put(head);
       if (this.#deaf) return;
-      const put = part.length - (left?.length ?? 0);
-      this.#queued -= put;
-      progress ||= put > 0;
-      if (left === null) this.#queue.shift();
-      else {
-        this.#queue[0] = left;
-        break;
+      total += put;
+      try {
+        this.#queue.took(put);
+      } catch (thrown) {
+        this.#owner.warn(`attach: ${messageOf(thrown)}`);
+        this.#close();
+        return;
       }
+      if (put < head.length) break;
     }
-    if (progress) {
-      this.#stall?.[Symbol.dispose]();
-      this.#stall = this.#queued > 0 ? this.#watchdog() : null;
-    }
-    if (this.#queued === 0 && this.#state === "finishing") this.#close();
+    if (total > 0) this.#rewatch();
+    if (this.#queue.empty && this.#state === "finishing") this.#close();
     else this.#register();
     if (wasFull && !this.full) this.#owner.progress();
   }
 
-  #put(bytes: Uint8Array): Uint8Array | null {
+  /** How many bytes the socket took. */
+  #put(bytes: Uint8Array): number {
     try {
-      const put = write(this.#fd.number, bytes) ?? 0;
-      return put === bytes.length ? null : bytes.subarray(put);
+      return write(this.#fd.number, bytes) ?? 0;
     } catch {
       this.#deafen();
-      return null;
+      return 0;
     }
   }
 
   /** A client may send, close and go before its subscription is even answered; its input must not go with it. */
   #deafen(): void {
     this.#deaf = true;
-    this.#queue = [];
-    this.#queued = 0;
+    this.#queue.close();
     this.#stall?.[Symbol.dispose]();
     this.#stall = null;
     if (this.#state !== "open" || this.#owner.stdin === null) {
@@ -237,6 +240,9 @@ export class AttachClient {
       });
     } else if (type === FRAME_CLOSE_STDIN) {
       stdin?.close();
+    } else if (type === FRAME_COMPRESSED && payload.length === 8) {
+      const replaced = this.#owner.compressed(new DataView(payload.buffer, payload.byteOffset).getBigUint64(0));
+      this.send(attachFrame(FRAME_REPLACED, Uint8Array.of(replaced ? 1 : 0)));
     } else if (type !== FRAME_STDIN) {
       this.#cut(`a frame of type ${type} was not expected`);
     }
@@ -244,7 +250,7 @@ export class AttachClient {
 
   #register(): void {
     if (this.#state === "gone") return;
-    const wanted = (this.#reading && this.#state === "open" ? EPOLLIN : 0) | (this.#queued > 0 ? EPOLLOUT : 0);
+    const wanted = (this.#reading && this.#state === "open" ? EPOLLIN : 0) | (this.#queue.empty ? 0 : EPOLLOUT);
     if (wanted === this.#registered) return;
     this.#registered = wanted;
     // With no events wanted the descriptor stays: a peer that is gone is told as EPOLLHUP.
@@ -267,8 +273,7 @@ export class AttachClient {
     this.#state = "gone";
     this.#loop.unwatch(this.#fd.number);
     this.#stall?.[Symbol.dispose]();
-    this.#queue = [];
-    this.#queued = 0;
+    this.#queue.close();
     this.#fd.close();
     this.#owner.gone();
   }

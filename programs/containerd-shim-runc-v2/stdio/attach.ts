@@ -2,10 +2,13 @@
 // [type, 0, 0, 0, length as u32 big-endian] and at most ATTACH_FRAME_LIMIT bytes.
 //
 //     client ──▶ shim   0 bytes of stdin · 4 stdin is at its end · 8 subscribe (one byte: 1 stdout, 2 stderr)
-//     shim ──▶ client   9 subscribed · 1 stdout · 2 stderr · 3 the text of an error; end of stream after the last byte
+//                       10 a rotated log was compressed
+//     shim ──▶ client   9 subscribed · 1 stdout · 2 stderr · 3 the text of an error · 11 the answer to 10; end of
+//                       stream after the last byte
 //
-// A client may slow its container for a moment, never hold it: what it does not read is queued (ATTACH_QUEUE_LIMIT),
-// then the container's stream waits, and after ATTACH_STALL_TIMEOUT without any progress the client is cut.
+// A client does not slow its container: what it does not read is kept, in memory (ATTACH_QUEUE_LIMIT), then in a file
+// without a name beside the log (ATTACH_SPILL_LIMIT). Only beyond that does the container's stream wait, for a client
+// that reads on; after ATTACH_STALL_TIMEOUT without any progress it is cut, with a sentence.
 
 import { FRAME_STDERR, FRAME_STDOUT, writeHeader } from "../../../api/task/attach.ts";
 import { door } from "../../../linux/door.ts";
@@ -24,6 +27,9 @@ export interface AttachSettings {
   path: string;
   /** Null when the container has no stdin. */
   stdin: StdinWriter | null;
+  /** On a disk, for what slow clients have not read yet. */
+  spillDirectory: string;
+  compressed: (inode: bigint) => boolean;
   /** Called when a full client made room or went. */
   progress: () => void;
   /** Told how many clients watch the output, whenever that changes. */
@@ -94,10 +100,12 @@ export class AttachServer {
       connection.close();
       return;
     }
-    const { stdin, warn, progress } = this.#settings;
+    const { stdin, spillDirectory, warn, progress, compressed } = this.#settings;
     const client = new AttachClient(this.#loop, connection, {
       stdin,
+      spillDirectory,
       warn,
+      compressed,
       ended: () => !this.#open.stdout && !this.#open.stderr,
       progress,
       subscribed: () => this.#watched(),

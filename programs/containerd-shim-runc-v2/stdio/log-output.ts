@@ -110,8 +110,11 @@ export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput
   };
   return {
     listen(stdin) {
-      if (attach !== null)
-        server = new AttachServer(loop, { ...how, path: attach, stdin, progress, watched: back.watched }, streams);
+      if (attach === null) return;
+      const spillDirectory = path.slice(0, path.lastIndexOf("/") + 1);
+      const compressed = (inode: bigint) => file.replaceRotated(inode);
+      const more = { spillDirectory, compressed, watched: back.watched };
+      server = new AttachServer(loop, { ...how, path: attach, stdin, progress, ...more }, streams);
     },
     sink(stream) {
       const sink: Sink = {

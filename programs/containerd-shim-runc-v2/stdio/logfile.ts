@@ -122,9 +122,14 @@ export class LogFile {
     for (let number = 1; number < maxFiles; number++) {
       const plain = `${path}.${number}`;
       if (fd.statAt(fd.AT_FDCWD, plain, fd.AT_SYMLINK_NOFOLLOW)?.inode !== inode) continue;
-      fd.rename(`${path}.compressed`, `${plain}.gz`);
-      fd.unlink(plain);
-      return true;
+      try {
+        fd.rename(`${path}.compressed`, `${plain}.gz`);
+        fd.unlink(plain);
+        return true;
+      } catch (thrown) {
+        this.#settings.warn(`${plain} was compressed in vain: ${messageOf(thrown)}`);
+        return false;
+      }
     }
     fd.unlinkIfThere(`${path}.compressed`);
     return false;

@@ -4,14 +4,15 @@
 import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { compareApiVersions } from "../../../api/engine/version.ts";
-import { Failure } from "../../../base/errors.ts";
+import { Failure, messageOf } from "../../../base/errors.ts";
 import type { Ulimit } from "../containers/config.ts";
 import { splitBip } from "../networks/networks.ts";
-import { parseSize } from "../output/jsonfile.ts";
+import { checkLogOptions } from "../output/options.ts";
 import { findProgram } from "../system/programs.ts";
 import { API_MIN } from "../version.ts";
 import { type FlagValue, fileKey, kindOfKey } from "./flags.ts";
 import { RUNC_SHIM, type RuntimeSetting, type Settings } from "./settings.ts";
+import { ramBytes } from "./size.ts";
 
 const DEFAULT_FILE = "/etc/docker/daemon.json";
 const DEFAULT_SHM = 64 * 1024 * 1024;
@@ -31,6 +32,9 @@ export function loadSettings(given: ReadonlyMap<string, FlagValue>): Settings {
   const level = text("log-level", debug ? "debug" : "info");
   if (!LEVELS.includes(level)) throw bad(`invalid logging level: ${level}`);
   const runtimes = readRuntimes(values.get("runtimes"));
+  const logDriver = text("log-driver", "json-file");
+  const logOptions = (values.get("log-opts") as Record<string, string> | undefined) ?? {};
+  checkLogDriver(logDriver, logOptions);
   const defaultRuntime = text("default-runtime", "runc");
   if (runtimes[defaultRuntime] === undefined) throw bad(`specified default runtime '${defaultRuntime}' does not exist`);
   return {
@@ -51,10 +55,10 @@ export function loadSettings(given: ReadonlyMap<string, FlagValue>): Settings {
     runtimes,
     init: flag("init", false),
     initPath: text("init-path", findProgram("docker-init") ?? "docker-init"),
-    logDriver: readLogDriver(text("log-driver", "json-file")),
-    logOptions: (values.get("log-opts") as Record<string, string> | undefined) ?? {},
+    logDriver,
+    logOptions,
     seccompProfile: text("seccomp-profile", ""),
-    defaultShmSize: parseSize(text("default-shm-size", String(DEFAULT_SHM))) ?? DEFAULT_SHM,
+    defaultShmSize: ramBytes(text("default-shm-size", String(DEFAULT_SHM))) ?? DEFAULT_SHM,
     defaultUlimits: readUlimits(values.get("default-ulimits")),
     noNewPrivileges: flag("no-new-privileges", false),
     cgroupParent: text("cgroup-parent", ""),
@@ -197,9 +201,12 @@ function readUlimits(value: unknown): Ulimit[] {
   return Object.values(value as Record<string, Ulimit>);
 }
 
-function readLogDriver(name: string): string {
-  if (name === "json-file" || name === "none") return name;
-  throw new Failure("unimplemented", `the log driver ${name} is not supported yet; there are json-file and none`);
+function checkLogDriver(driver: string, options: Readonly<Record<string, string>>): void {
+  try {
+    checkLogOptions(driver, options);
+  } catch (thrown) {
+    throw bad(`failed to set log opts: ${messageOf(thrown)}`);
+  }
 }
 
 function readMode(mode: string): string {

@@ -5,6 +5,7 @@ import { Failure } from "../../../base/errors.ts";
 import { replaceEnvironment } from "../../../core/spec/docker.ts";
 import type { Engine } from "../engine.ts";
 import { portRequests } from "../networks/networks.ts";
+import { checkLogOptions } from "../output/options.ts";
 import type { ContainerConfig, CreateBody, HealthConfig, HostConfig } from "./config.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -40,13 +41,6 @@ export function checkCreate(engine: Engine, body: CreateBody): string[] {
   if (!usernsHost) throw new Failure("invalid_argument", `invalid user namespace mode: ${host.UsernsMode}`);
   if ((host.DeviceRequests ?? []).length > 0) {
     throw new Failure("invalid_argument", 'could not select device driver "" with capabilities: [[gpu]]');
-  }
-  const driver = host.LogConfig?.Type ?? "";
-  if (!["", "json-file", "none", "local"].includes(driver)) {
-    throw new Failure("invalid_argument", `logger: no log driver named '${driver}' is registered`);
-  }
-  if (driver === "local") {
-    throw new Failure("unimplemented", "the log driver 'local' is not supported yet; use json-file or none");
   }
   const warnings: string[] = [];
   if ((host.Memory ?? 0) > 0 && !engine.host.swapLimit) {
@@ -179,9 +173,11 @@ export function normaliseHostConfig(engine: Engine, given: HostConfig): HostConf
     Name: host.RestartPolicy?.Name || "no",
     MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
   };
-  const type = host.LogConfig?.Type ?? "";
-  const options = type === "" ? { ...settings.logOptions, ...host.LogConfig?.Config } : { ...host.LogConfig?.Config };
-  host.LogConfig = { Type: type === "" ? settings.logDriver : type, Config: options };
+  // The daemon's options are for its own driver, also when a client names that one.
+  const Type = host.LogConfig?.Type || settings.logDriver;
+  const Config = { ...(Type === settings.logDriver ? settings.logOptions : {}), ...host.LogConfig?.Config };
+  checkLogOptions(Type, Config);
+  host.LogConfig = { Type, Config };
   host.Runtime = host.Runtime || settings.defaultRuntime;
   host.AutoRemove = host.AutoRemove === true;
   host.Privileged = host.Privileged === true;

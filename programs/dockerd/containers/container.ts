@@ -3,6 +3,7 @@
 
 import type { ByteStream } from "../../../base/runtime.ts";
 import type { Mount } from "../../../core/values.ts";
+import type { Compressor } from "../output/compress.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type WaitCondition = "not-running" | "next-exit" | "removed";
@@ -25,18 +26,23 @@ export interface Attachment {
 
 /** What an output mode (shim or FIFO) offers to attachments. Types: 1 stdout, 2 stderr. */
 export interface ContainerStreams {
-  /** Pieces from now on; resolves once nothing that comes later can be missed. `ended` comes after the last piece.
-   *  `take` must not block: it returns whether it could keep the piece. */
+  /** What a slow client has not taken is kept by somebody else: its pieces need not be. */
+  readonly keepsForClients: boolean;
+  /** Pieces from now on; resolves once nothing that comes later can be missed. `ended` comes after the last one. */
   subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable>;
   /** Null when the container has no standard input. */
   openStdin(): Promise<StdinWriter | null>;
   /** Resolves when all output has been handed on and the log is written. */
   drained(limitMs: number): Promise<void>;
+  /** Where the shim writes the log: `<log>.compressed` was made of the rotated file with this inode and takes its
+   *  place. False: that file is gone. */
+  replaceRotated?(inode: number): Promise<boolean>;
   close(): void;
 }
 
 export interface OutputSink {
-  take(type: 1 | 2, bytes: Uint8Array): void;
+  /** Copies the piece. A promise: no more pieces may come before it is fulfilled. */
+  take(type: 1 | 2, bytes: Uint8Array): Promise<void> | null;
   ended(error: string | null): void;
 }
 
@@ -49,6 +55,8 @@ export interface StdinWriter {
 export class Container {
   record: ContainerRecord;
   streams: ContainerStreams | null = null;
+  /** Of its rotated logs, once it ran with an option that asks for it. */
+  compressor: Compressor | null = null;
   /** The mounts of its snapshot as create got them; null once dockerd was started anew. */
   freshMounts: readonly Mount[] | null = null;
   /** Waiting for the next start. */

@@ -12,7 +12,7 @@ import type { Mount } from "../../../core/values.ts";
 import { type Engine, ROWS } from "../engine.ts";
 import type { ImageFacts } from "../images/images.ts";
 import { ensureUnpacked } from "../images/unpack.ts";
-import { readLogLimits } from "../output/jsonfile.ts";
+import { logPathOf } from "../output/options.ts";
 import { seedVolume } from "../volumes/copyup.ts";
 import { checkCreate, mergeConfig, normaliseHostConfig } from "./body.ts";
 import type { CreateBody } from "./config.ts";
@@ -133,7 +133,6 @@ function newRecord(engine: Engine, of: Building, image: { digest: string; facts:
   }
   const logDriver = hostConfig.LogConfig!.Type!;
   const logOptions = { ...hostConfig.LogConfig!.Config };
-  if (logDriver === "json-file") readLogLimits(logOptions);
   const networks: ContainerRecord["networks"] = {};
   for (const [network, settings] of Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {})) {
     networks[network] = settings ?? {};
@@ -153,7 +152,7 @@ function newRecord(engine: Engine, of: Building, image: { digest: string; facts:
     args: command.slice(1),
     mounts: [],
     endpoint: null,
-    logPath: logDriver === "json-file" ? join(engine.settings.dataRoot, "containers", id, `${id}-json.log`) : "",
+    logPath: logPathOf(engine.settings.dataRoot, { id, logDriver }) ?? "",
     logDriver,
     logOptions,
     output: null,

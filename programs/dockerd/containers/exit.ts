@@ -42,6 +42,7 @@ async function finishRun(engine: Engine, container: Container, facts: ExitFacts)
     container.streams.close();
     container.streams = null;
   }
+  container.compressor?.unwatch();
   const again = restartDelay(engine, container, facts);
   changeState(container, {
     status: again === null ? "exited" : "restarting",

@@ -140,9 +140,9 @@ class Collector implements Attachment {
     await streams.subscribe(this, {
       take: (_type, bytes) => {
         const room = MAX_OUTPUT_BYTES - this.#length;
-        if (room <= 0) return;
-        this.#pieces.push(bytes.slice(0, room));
-        this.#length += Math.min(room, bytes.length);
+        if (room > 0) this.#pieces.push(bytes.slice(0, room));
+        this.#length += Math.min(Math.max(room, 0), bytes.length);
+        return null;
       },
       ended: () => {},
     });

@@ -52,7 +52,8 @@ export function inspectContainer(engine: Engine, container: Container, sizes: Si
     ResolvConfPath: files.resolvConf,
     HostnamePath: files.hostname,
     HostsPath: files.hosts,
-    LogPath: record.logPath,
+    // Of the other drivers the original tells no path.
+    LogPath: record.logDriver === "json-file" ? record.logPath : "",
     Name: `/${record.name}`,
     RestartCount: state.restartCount,
     Driver: record.snapshotter,

@@ -87,7 +87,7 @@ export interface ContainerRecord {
   mounts: MountPoint[];
   endpoint: Endpoint | null;
   logPath: string;
-  /** "json-file" or "none". */
+  /** "json-file", "local" or "none". */
   logDriver: string;
   logOptions: Dictionary;
   /** "shim" when the shim writes the log, "fifo" when dockerd does; set by each start. */

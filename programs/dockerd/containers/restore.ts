@@ -13,6 +13,7 @@ import { endTask } from "./end-task.ts";
 import { handleExecExit } from "./exec.ts";
 import { handleExit, restartNow } from "./exit.ts";
 import { startHealth } from "./health.ts";
+import { watchRotation } from "./logging.ts";
 import { ZERO_TIME } from "./record.ts";
 import { sweep } from "./remove.ts";
 import { logLeftovers, openFifoStreams, shimStreams } from "./start.ts";
@@ -105,6 +106,7 @@ function reopenStreams(engine: Engine, container: Container): void {
     streams.hold();
     container.streams = streams;
   } else container.streams = openFifoStreams(engine, container);
+  watchRotation(engine, container);
 }
 
 /** What a start of the daemon does once everything is known: policies, half-done removals, folders without a row. */
@@ -167,7 +169,7 @@ function sweepFolders(engine: Engine): void {
   const known = new Set(engine.records.keys(ROWS));
   for (const name of readdirSync(folder)) {
     if (!/^[0-9a-f]{64}$/.test(name) || known.has(name)) continue;
-    if (existsSync(join(folder, name, `${name}-json.log`))) {
+    if ([`${name}-json.log`, "local-logs"].some((log) => existsSync(join(folder, name, log)))) {
       engine.log.warn(`${join(folder, name)} belongs to no container and is kept, because it holds a log`);
       continue;
     }

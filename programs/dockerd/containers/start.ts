@@ -11,7 +11,6 @@ import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import type { Mount } from "../../../core/values.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";
 import { type FifoPaths, FifoStreams, takeLeftovers } from "../output/fifo-streams.ts";
-import { JsonFileWriter, readLogLimits } from "../output/jsonfile.ts";
 import { ShimStreams, shimStdio } from "../output/shim-streams.ts";
 import { notModified } from "../serve/engine/errors.ts";
 import type { Container } from "./container.ts";
@@ -20,6 +19,7 @@ import { endTask } from "./end-task.ts";
 import { startHealth } from "./health.ts";
 import { writeHostFiles } from "./hostfiles.ts";
 import { lookUpUser, rememberedUser } from "./identity.ts";
+import { logOf, openLogWriter, watchRotation } from "./logging.ts";
 import { checkSources } from "./mounts.ts";
 import { nowText } from "./record.ts";
 import { removeContainer } from "./remove.ts";
@@ -80,9 +80,11 @@ async function bringUp(engine: Engine, container: Container, undo: (() => Promis
   const user = rememberedUser(container.record) ?? lookUpUser(container.record, mounts);
   await storeSpec(engine, container, specText(engine, container.record, user));
   const stdio = await openStreams(engine, container);
+  watchRotation(engine, container);
   undo.push(async () => {
     container.streams?.close();
     container.streams = null;
+    container.compressor?.unwatch();
     for (const attachment of [...container.pending]) attachment.abandon();
   });
   const pid = await createTask(engine, container, { mounts, ...stdio });
@@ -130,13 +132,13 @@ interface Stdio {
 async function openStreams(engine: Engine, container: Container): Promise<Stdio> {
   const { record } = container;
   const stdin = record.config.OpenStdin === true;
-  if (record.logDriver === "json-file" && (await shimWritesLogs(engine, container))) {
-    const limits = readLogLimits(record.logOptions);
+  const log = logOf(engine, record);
+  if (log !== null && (await formatsOfShim(engine, container)).includes(log.settings.driver)) {
     const attachPath = attachSocketPath(engine, record.id);
     mkdirSync(join(engine.settings.execRoot, "attach"), { recursive: true, mode: 0o700 });
     container.record = { ...record, output: "shim" };
     container.streams = shimStreams(engine, container);
-    return shimStdio({ logPath: record.logPath, ...limits, attachPath, stdin });
+    return shimStdio(log, { attachPath, stdin });
   }
   const paths = fifoPaths(engine, container);
   await engine.fifos.place([paths.stdin, paths.stdout, paths.stderr].filter((path) => path !== null));
@@ -167,23 +169,21 @@ function fifoPaths(engine: Engine, container: Container): FifoPaths {
 /** For a container whose process ended while dockerd was away. */
 export function logLeftovers(engine: Engine, container: Container): void {
   const { record } = container;
-  const log =
-    record.logDriver === "json-file" ? new JsonFileWriter(record.logPath, readLogLimits(record.logOptions)) : null;
-  takeLeftovers(fifoPaths(engine, container), log);
+  takeLeftovers(fifoPaths(engine, container), openLogWriter(engine, record));
 }
 
 /** Also used after a restart of dockerd: what lies in the FIFOs then is read on. */
 export function openFifoStreams(engine: Engine, container: Container): FifoStreams {
   const { record } = container;
-  const log =
-    record.logDriver === "json-file" ? new JsonFileWriter(record.logPath, readLogLimits(record.logOptions)) : null;
+  const log = openLogWriter(engine, record);
   return new FifoStreams(fifoPaths(engine, container), log, () => engine.containerd.tasks.closeStdin(record.id, ""));
 }
 
 /** Asked once for each runtime and connection: containerd starts the shim to find out. */
-const shimModes = new WeakMap<object, Map<string, Promise<boolean>>>();
+const shimModes = new WeakMap<object, Map<string, Promise<readonly string[]>>>();
 
-function shimWritesLogs(engine: Engine, container: Container): Promise<boolean> {
+/** The formats in which the container's shim writes logs itself. */
+function formatsOfShim(engine: Engine, container: Container): Promise<readonly string[]> {
   const { containerd } = engine;
   let known = shimModes.get(containerd);
   if (known === undefined) shimModes.set(containerd, (known = new Map()));
@@ -193,10 +193,10 @@ function shimWritesLogs(engine: Engine, container: Container): Promise<boolean> 
   let answer = known.get(key);
   if (answer === undefined) {
     answer = containerd.runtimeAnnotations(name, options).then(
-      (annotations) => (annotations["io.gantry.stdio"] ?? "").split(",").includes("json-file"),
+      (annotations) => (annotations["io.gantry.stdio"] ?? "").split(","),
       (thrown) => {
         engine.log.debug(`asking the shim of ${key}: ${messageOf(thrown)}`);
-        return false;
+        return [];
       },
     );
     known.set(key, answer);

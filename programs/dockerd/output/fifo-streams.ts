@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { codeOf } from "../../../base/errors.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
 import { openFifoReader, openFifoWriter } from "./fifos.ts";
-import type { JsonFileWriter } from "./jsonfile.ts";
+import type { LogWriter } from "./logwriter.ts";
 
 export interface FifoPaths {
   stdin: string | null;
@@ -20,8 +20,9 @@ interface Subscriber {
 }
 
 export class FifoStreams implements ContainerStreams {
+  readonly keepsForClients = false;
   readonly #paths: FifoPaths;
-  readonly #log: JsonFileWriter | null;
+  readonly #log: LogWriter | null;
   readonly #closeStdin: () => Promise<void>;
   readonly #readers: Socket[] = [];
   readonly #subscribers = new Set<Subscriber>();
@@ -32,7 +33,7 @@ export class FifoStreams implements ContainerStreams {
   #ended = false;
 
   /** Opens the readers at once. `closeStdin` asks the shim to give up its own writing end. */
-  constructor(paths: FifoPaths, log: JsonFileWriter | null, closeStdin: () => Promise<void>) {
+  constructor(paths: FifoPaths, log: LogWriter | null, closeStdin: () => Promise<void>) {
     this.#paths = paths;
     this.#log = log;
     this.#closeStdin = closeStdin;
@@ -76,7 +77,13 @@ export class FifoStreams implements ContainerStreams {
     const reader = openFifoReader(path);
     this.#readers.push(reader);
     this.#open++;
-    reader.on("data", (piece: Buffer) => this.#hand(type, piece));
+    reader.on("data", (piece: Buffer) => {
+      const full = this.#hand(type, piece);
+      if (full.length === 0) return;
+      // A client lags behind more than is kept for it: the container waits, as it would for a pipe.
+      reader.pause();
+      void Promise.all(full).then(() => reader.resume());
+    });
     reader.on("error", () => {});
     reader.on("close", () => {
       if (--this.#open === 0) this.#end();
@@ -84,16 +91,20 @@ export class FifoStreams implements ContainerStreams {
     reader.on("end", () => reader.destroy());
   }
 
-  #hand(type: 1 | 2, piece: Uint8Array): void {
+  /** What is to be waited for before the next piece. */
+  #hand(type: 1 | 2, piece: Uint8Array): Promise<void>[] {
     try {
       this.#log?.write(type === 1 ? "stdout" : "stderr", piece);
     } catch (thrown) {
       // A full disk must neither block the container nor end the daemon; the attached still get their bytes.
       this.#failure = `log: ${codeOf(thrown)}: ${(thrown as Error).message}`;
     }
+    const full: Promise<void>[] = [];
     for (const { wanted, sink } of this.#subscribers) {
-      if (type === 1 ? wanted.stdout : wanted.stderr) sink.take(type, piece);
+      const waiting = (type === 1 ? wanted.stdout : wanted.stderr) ? sink.take(type, piece) : null;
+      if (waiting !== null) full.push(waiting);
     }
+    return full;
   }
 
   #end(): void {
@@ -139,7 +150,7 @@ class FifoStdin implements StdinWriter {
 }
 
 /** What lies in the FIFOs of a process that ended while nobody read: taken without waiting, and logged. */
-export function takeLeftovers(paths: FifoPaths, log: JsonFileWriter | null): void {
+export function takeLeftovers(paths: FifoPaths, log: LogWriter | null): void {
   for (const [name, path] of [["stdout", paths.stdout] as const, ["stderr", paths.stderr] as const]) {
     if (path === null || !existsSync(path)) continue;
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);

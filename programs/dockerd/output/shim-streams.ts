@@ -1,16 +1,27 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
-// connection; dockerd drains it at once, whatever its client does (the sink queues and spills).
+// connection, from which dockerd reads as fast as its client does: what a slow one has not read the shim keeps.
 
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
-import { ATTACH_FRAME_LIMIT, attachFrame, FRAME_CLOSE_STDIN, FRAME_STDIN } from "../../../api/task/attach.ts";
+import {
+  ATTACH_FRAME_LIMIT,
+  attachFrame,
+  FRAME_CLOSE_STDIN,
+  FRAME_COMPRESSED,
+  FRAME_REPLACED,
+  FRAME_STDIN,
+} from "../../../api/task/attach.ts";
+import { Failure } from "../../../base/errors.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
+import type { ContainerLog } from "../containers/logging.ts";
+import { FrameReader } from "./frames.ts";
 import { Subscription } from "./subscription.ts";
 
 const PIPES = ["stdout.fifo", "stderr.fifo"];
 
 export class ShimStreams implements ContainerStreams {
+  readonly keepsForClients = true;
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
   readonly #subscriptions = new Set<Subscription>();
@@ -66,15 +77,28 @@ export class ShimStreams implements ContainerStreams {
     };
   }
 
-  async drained(limitMs: number): Promise<void> {
-    // Its process has ended: a shim that is gone now will have no successor.
+  /** The process has ended: a shim that is gone now will have no successor. Clients read on for as long as they like,
+   *  of a log that is whole before the shim tells the end. */
+  async drained(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.lastChance();
-    let timer: NodeJS.Timeout | null = null;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs);
-    });
-    await Promise.race([Promise.all([...this.#subscriptions].map((one) => one.finished)), limit]);
-    if (timer !== null) clearTimeout(timer);
+  }
+
+  async replaceRotated(inode: number): Promise<boolean> {
+    const connection = await connectUnix(this.#socketPath);
+    try {
+      const payload = new Uint8Array(8);
+      new DataView(payload.buffer).setBigUint64(0, BigInt(inode));
+      await connection.write(attachFrame(FRAME_COMPRESSED, payload));
+      const reader = new FrameReader();
+      for (const piece = new Uint8Array(64); ; ) {
+        const count = await connection.read(piece);
+        if (count === 0) throw new Failure("unavailable", "the shim closed the connection");
+        const answer = reader.push(piece.slice(0, count)).find(({ type }) => type === FRAME_REPLACED);
+        if (answer !== undefined) return answer.payload[0] === 1;
+      }
+    } finally {
+      connection.close();
+    }
   }
 
   close(): void {
@@ -91,21 +115,11 @@ export interface ShimStdio {
 }
 
 /** The URIs of Tasks.Create for a container whose shim writes the log. */
-export function shimStdio(wanted: {
-  logPath: string;
-  maxSize: number | null;
-  maxFile: number;
-  attachPath: string;
-  stdin: boolean;
-}): ShimStdio {
+export function shimStdio(log: ContainerLog, how: { attachPath: string; stdin: boolean }): ShimStdio {
   const part = (text: string) => encodeURIComponent(text).replace(/%2F/g, "/");
-  const path = part(wanted.logPath);
-  const query = [`max-size=${wanted.maxSize ?? -1}`, `max-file=${wanted.maxFile}`, `attach=${part(wanted.attachPath)}`];
-  const output = `json-file://${path}?${query.join("&")}`;
-  return {
-    stdin: wanted.stdin ? "attach://" : "",
-    stdout: output,
-    stderr: output,
-    attachPath: wanted.attachPath,
-  };
+  const { driver, maxSize, maxFile } = log.settings;
+  const query = [`max-size=${maxSize ?? -1}`, `max-file=${maxFile}`, `attach=${part(how.attachPath)}`];
+  if (Object.keys(log.attrs).length > 0) query.push(`attrs=${part(JSON.stringify(log.attrs))}`);
+  const output = `${driver}://${part(log.path)}?${query.join("&")}`;
+  return { stdin: how.stdin ? "attach://" : "", stdout: output, stderr: output, attachPath: how.attachPath };
 }

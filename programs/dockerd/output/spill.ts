@@ -1,5 +1,9 @@
-// A queue of bytes between a container, which must never be held up, and a client, which may be as slow as it likes:
-// first in memory, then in a file that has no name any more. Exact up to its limit; beyond it the client is cut off.
+// A queue of bytes between a container and a client, which may be as slow as it likes: first in memory, then (where
+// nobody else keeps them) in a file that has no name any more, exact up to its limit. Beyond that whoever pushes has to
+// wait; a client that takes nothing for a while then is given up.
+//
+//     push ─▶ pieces in memory ─▶ file ─▶ late: what came when both were full (its pusher waits)
+//                 └─▶ next
 
 import { closeSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -7,43 +11,56 @@ import type { Bytes } from "../../../base/bytes.ts";
 
 /** Bytes held in memory for one client. */
 const MAX_MEMORY_BYTES = 1024 * 1024;
-/** Bytes on disk for one client; one that lags further behind is cut off with a sentence. */
+/** Bytes on disk for one client. */
 const MAX_SPILL_BYTES = 1024 * 1024 * 1024;
 /** Bytes handed out at once. */
 const MAX_PIECE_BYTES = 64 * 1024;
+/** Milliseconds without any progress after which a client is given up, while a container waits for it. */
+const STALL_MS = 2000;
 
 let sequence = 0;
 
 export class SpillQueue implements Disposable {
-  readonly #directory: string;
+  /** The directory for the file, should one be needed. Null: who pushes waits instead, for as long as it takes. */
+  directory: string | null;
+  /** Why it ended, once it did. */
+  error: string | null = null;
+  readonly #stalled: () => void;
   #pieces: Uint8Array[] = [];
   #memory = 0;
   #fd = -1;
   #written = 0;
   #taken = 0;
+  #late: Uint8Array[] = [];
   #ended = false;
   #disposed = false;
   #wake: (() => void) | null = null;
+  #full: { room: Promise<void>; made: () => void; limit: NodeJS.Timeout | null } | null = null;
 
-  /** The directory for the file, should one be needed. */
-  constructor(directory: string) {
-    this.#directory = directory;
+  /** `stalled` is called when a container waited long enough. */
+  constructor(directory: string | null, stalled: () => void) {
+    this.directory = directory;
+    this.#stalled = stalled;
   }
 
-  /** Takes over the bytes. False when the client has fallen too far behind, and when the queue was closed. */
-  push(bytes: Uint8Array): boolean {
-    if (this.#disposed || this.#ended) return false;
-    const spilling = this.#written > this.#taken;
-    if (!spilling && this.#memory + bytes.length <= MAX_MEMORY_BYTES) {
+  /** Takes over the bytes. A promise: no more may come before it is fulfilled. */
+  push(bytes: Uint8Array): Promise<void> | null {
+    if (this.#disposed || this.#ended) return null;
+    const inMemory = this.#written === this.#taken && this.#late.length === 0;
+    if (inMemory && (this.directory === null || this.#memory + bytes.length <= MAX_MEMORY_BYTES)) {
       this.#pieces.push(bytes);
       this.#memory += bytes.length;
-    } else if (!this.#spill(bytes)) return false;
+    } else if (this.#late.length > 0 || !this.#spill(bytes)) this.#late.push(bytes);
     this.#notify();
-    return true;
+    return this.#late.length > 0 || this.#memory > MAX_MEMORY_BYTES ? this.#wait() : null;
   }
 
-  end(): void {
+  /** Nothing comes any more; `error` says why, if it is not for good. The first one counts. */
+  end(error: string | null = null): void {
+    if (this.#ended) return;
     this.#ended = true;
+    this.error = error;
+    this.#unwait();
     this.#notify();
   }
 
@@ -51,8 +68,9 @@ export class SpillQueue implements Disposable {
   async next(): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#disposed) return null;
-      if (this.#pieces.length > 0) return this.#join();
-      if (this.#written > this.#taken) return this.#unspill();
+      if (this.#pieces.length === 0 && this.#written === this.#taken) this.#takeLate();
+      if (this.#pieces.length > 0) return this.#progress(this.#join());
+      if (this.#written > this.#taken) return this.#progress(this.#unspill());
       if (this.#ended) return null;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -63,8 +81,10 @@ export class SpillQueue implements Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#pieces = [];
+    this.#late = [];
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
+    this.#unwait();
     this.#notify();
   }
 
@@ -72,6 +92,41 @@ export class SpillQueue implements Disposable {
     const wake = this.#wake;
     this.#wake = null;
     wake?.();
+  }
+
+  #wait(): Promise<void> {
+    if (this.#full === null) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#full = { room: promise, made: resolve, limit: null };
+      this.#limit(this.#full);
+    }
+    return this.#full.room;
+  }
+
+  #limit(full: { limit: NodeJS.Timeout | null }): void {
+    if (full.limit !== null) clearTimeout(full.limit);
+    full.limit = this.directory === null ? null : setTimeout(() => this.#stalled(), STALL_MS);
+  }
+
+  #unwait(): void {
+    const full = this.#full;
+    this.#full = null;
+    if (full === null) return;
+    if (full.limit !== null) clearTimeout(full.limit);
+    full.made();
+  }
+
+  #progress(piece: Uint8Array): Uint8Array {
+    if (this.#full === null) return piece;
+    if (this.#late.length === 0 && this.#memory <= MAX_MEMORY_BYTES / 2) this.#unwait();
+    else this.#limit(this.#full);
+    return piece;
+  }
+
+  #takeLate(): void {
+    for (const piece of this.#late) this.#memory += piece.length;
+    this.#pieces.push(...this.#late);
+    this.#late = [];
   }
 
   /** Small pieces together, so that one write carries them. */
@@ -95,14 +150,19 @@ export class SpillQueue implements Disposable {
   }
 
   #spill(bytes: Uint8Array): boolean {
-    if (this.#written - this.#taken + bytes.length > MAX_SPILL_BYTES) return false;
-    if (this.#fd < 0) {
-      const path = join(this.#directory, `spill-${process.pid}-${++sequence}`);
-      this.#fd = openSync(path, "wx+", 0o600);
-      unlinkSync(path);
+    if (this.directory === null || this.#written - this.#taken + bytes.length > MAX_SPILL_BYTES) return false;
+    try {
+      if (this.#fd < 0) {
+        const path = join(this.directory, `spill-${process.pid}-${++sequence}`);
+        this.#fd = openSync(path, "wx+", 0o600);
+        unlinkSync(path);
+      }
+      let at = 0;
+      while (at < bytes.length) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#written + at);
+    } catch {
+      // A full disk is as a full file.
+      return false;
     }
-    let at = 0;
-    while (at < bytes.length) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#written + at);
     this.#written += bytes.length;
     return true;
   }

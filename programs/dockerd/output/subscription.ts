@@ -128,7 +128,7 @@ export class Subscription implements Disposable {
         const count = await connection.read(piece);
         if (count === 0) break;
         for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-          if (type === FRAME_STDOUT || type === FRAME_STDERR) this.#sink.take(type, payload);
+          if (type === FRAME_STDOUT || type === FRAME_STDERR) await this.#sink.take(type, payload);
           else if (type === FRAME_SUBSCRIBED) {
             // One that says nothing of it never tells the end.
             end.told = payload.length === 0;

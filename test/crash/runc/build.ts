@@ -11,8 +11,8 @@ export async function buildCrashRunc(): Promise<string> {
   const contents = 'import { main } from "./test/crash/runc/main.ts"; globalThis.main = main;';
   const stdin = { contents, resolveDir: layout.root, loader: "ts" as const };
   const result = await build({ ...BUNDLE_OPTIONS, define: { FAILPOINTS: "true" }, stdin });
-  const { code } = compileScript("runc-crash", result.outputFiles[0]!.text, { debug: true });
+  const compiled = compileScript("runc-crash", result.outputFiles[0]!.text, { debug: true });
   const output = join(layout.work, "runc-crash");
-  linkFile(output, { carried: [{ name: "runc", code }], aliases: [], form: "bytecode" });
+  linkFile(output, { carried: [{ ...compiled, name: "runc" }], aliases: [], form: "bytecode" });
   return output;
 }

@@ -46,7 +46,10 @@ export class ClientAttachment implements Attachment {
     this.stdin = options.stdin;
     this.stdout = options.stdout;
     this.stderr = options.stderr;
-    this.#queue = new SpillQueue(options.spillDirectory);
+    this.#queue = new SpillQueue(options.spillDirectory, () => {
+      this.#subscription?.[Symbol.dispose]();
+      this.#queue.end("the client did not read for too long");
+    });
     this.#ready = new Promise((resolve) => {
       this.#connected = resolve;
     });
@@ -59,14 +62,15 @@ export class ClientAttachment implements Attachment {
 
   async connect(streams: ContainerStreams): Promise<void> {
     const { stdout, stderr } = this;
+    // What its client has not read is kept once: by the shim, where there is one.
+    if (streams.keepsForClients) this.#queue.directory = null;
     if (stdout || stderr) {
       this.#subscription = await streams.subscribe(
         { stdout, stderr },
         {
           take: (type, bytes) => this.#take(type, bytes),
           ended: (error) => {
-            if (error !== null) this.#queue.push(encodeFrame("failure", encodeUtf8(error)));
-            this.#queue.end();
+            this.#queue.end(error);
           },
         },
       );
@@ -87,6 +91,8 @@ export class ClientAttachment implements Attachment {
       for (let piece = await this.#queue.next(); piece !== null; piece = await this.#queue.next()) {
         await stream.write(piece);
       }
+      const { error } = this.#queue;
+      if (error !== null) await stream.write(this.#words(error));
       if (!this.#detached) await settled;
       stream.closeWrite();
     } catch {
@@ -101,12 +107,14 @@ export class ClientAttachment implements Attachment {
     stream.close();
   }
 
-  #take(type: 1 | 2, bytes: Uint8Array): void {
-    const copy = this.#options.tty ? bytes.slice() : encodeFrame(FRAME_STREAMS[type], bytes);
-    if (this.#queue.push(copy)) return;
-    // Too far behind: what comes now would have a gap before it.
-    this.#subscription?.[Symbol.dispose]();
-    this.#queue.end();
+  #take(type: 1 | 2, bytes: Uint8Array): Promise<void> | null {
+    return this.#queue.push(this.#options.tty ? bytes.slice() : encodeFrame(FRAME_STREAMS[type], bytes));
+  }
+
+  /** Why output ends too early: with a terminal there are no frames to say it in. */
+  #words(error: string): Uint8Array {
+    const text = `error from daemon in stream: ${error}`;
+    return this.#options.tty ? encodeUtf8(`\r\n${text}\r\n`) : encodeFrame("failure", encodeUtf8(error));
   }
 
   async #readInput(stream: ByteStream, detached: () => void): Promise<void> {

@@ -4,10 +4,11 @@ import { encodeFrame } from "../../../../api/engine/frames.ts";
 import { encodeUtf8 } from "../../../../base/bytes.ts";
 import { Failure } from "../../../../base/errors.ts";
 import type { Container } from "../../containers/container.ts";
+import { logSourceOf } from "../../containers/logging.ts";
 import type { Engine } from "../../engine.ts";
-import type { LogEntry } from "../../output/jsonfile.ts";
+import { type LogEntry, momentOf, timeText } from "../../output/entry.ts";
 import { readLog } from "../../output/logread.ts";
-import { nanosecondsOf, parseMoment } from "../../system/moment.ts";
+import { parseMoment } from "../../system/moment.ts";
 import { streamType } from "./attach.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -49,7 +50,8 @@ export async function sendLogs(
   of: { container: Container; exchange: Exchange; options: LogOptions },
 ): Promise<void> {
   const { container, exchange, options } = of;
-  if (container.record.logDriver !== "json-file") {
+  const log = logSourceOf(engine, container.record);
+  if (log === null) {
     throw new Failure("unimplemented", "configured logging driver does not support reading");
   }
   const tty = container.record.config.Tty === true;
@@ -71,7 +73,8 @@ export async function sendLogs(
   using _limit = follow && left !== null ? engine.clock.timer(Math.max(0, left), stop) : null;
   try {
     const over = Promise.race([ended.report, removed.report]);
-    const source = readLog(container.record.logPath, { tail: options.tail, follow, ended: over, cancelled });
+    const { tail, since } = options;
+    const source = readLog(log, { tail, since, follow, ended: over, cancelled });
     let batch: Uint8Array[] = [];
     let held = 0;
     const flush = async () => {
@@ -104,21 +107,20 @@ const BATCH_BYTES = 32 * 1024;
 function judge(entry: LogEntry, options: LogOptions): "take" | "skip" | "after" {
   if (entry.stream === "stdout" ? !options.stdout : !options.stderr) return "skip";
   if (options.since === null && options.until === null) return "take";
-  const time = nanosecondsOf(entry.time) ?? 0n;
+  const time = momentOf(entry);
   if (options.since !== null && time < options.since) return "skip";
   return options.until !== null && time > options.until ? "after" : "take";
 }
 
 export function renderEntry(entry: LogEntry, options: { timestamps: boolean; details: boolean }): Uint8Array {
-  let text = entry.log;
+  let before = options.timestamps ? `${fixedTime(timeText(entry))} ` : "";
   if (options.details) {
     const pairs = Object.entries(entry.attrs ?? {}).map(
       ([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`,
     );
-    text = `${pairs.toSorted().join(",")} ${text}`;
+    before += `${pairs.toSorted().join(",")} `;
   }
-  if (options.timestamps) text = `${fixedTime(entry.time)} ${text}`;
-  return encodeUtf8(text);
+  return before === "" ? entry.bytes : Buffer.concat([encodeUtf8(before), entry.bytes]);
 }
 
 /** Nine digits of the second, so that columns stand under each other. */

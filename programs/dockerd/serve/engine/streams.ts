@@ -6,6 +6,7 @@ import { Failure, messageOf } from "../../../../base/errors.ts";
 import type { Container } from "../../containers/container.ts";
 import { emitContainer } from "../../containers/emit.ts";
 import { createExec, type Exec, type ExecConfig, startExec } from "../../containers/exec.ts";
+import { logSourceOf } from "../../containers/logging.ts";
 import type { Engine } from "../../engine.ts";
 import { readLog } from "../../output/logread.ts";
 import { ClientAttachment, streamType } from "./attach.ts";
@@ -69,7 +70,7 @@ async function attach(engine: Engine, exchange: Exchange): Promise<void> {
     spillDirectory: engine.settings.execRoot,
   });
   const stream = await exchange.hijack(streamType(exchange, tty));
-  if (exchange.flag("logs")) await replay(container, client);
+  if (exchange.flag("logs")) await replay(engine, container, client);
   if (exchange.flag("stream") || !exchange.flag("logs")) await join(engine, container, client);
   else client.abandon();
   emitContainer(engine, container, "attach");
@@ -87,11 +88,18 @@ async function join(engine: Engine, container: Container, client: ClientAttachme
   } else container.pending.add(client);
 }
 
-async function replay(container: Container, client: ClientAttachment): Promise<void> {
-  if (container.record.logDriver !== "json-file") return;
+async function replay(engine: Engine, container: Container, client: ClientAttachment): Promise<void> {
+  const log = logSourceOf(engine, container.record);
+  if (log === null) return;
   const never = new Promise<void>(() => {});
-  const options = { tail: null, follow: false, ended: never, cancelled: { aborted: false, onabort: null } };
-  for await (const entry of readLog(container.record.logPath, options)) {
+  const options = {
+    tail: null,
+    since: null,
+    follow: false,
+    ended: never,
+    cancelled: { aborted: false, onabort: null },
+  };
+  for await (const entry of readLog(log, options)) {
     const type = entry.stream === "stdout" ? 1 : 2;
     if (type === 1 ? client.stdout : client.stderr) client.preface(type, renderEntry(entry, PLAIN));
   }

@@ -149,7 +149,7 @@ export class Storm {
     const pids = victim === "runtime" ? [] : this.#lab.pids(victim);
     if (runtime !== null) {
       if (this.#random.oneIn(2)) await sleep(this.#random.below(4));
-      pids.push(runtime);
+      if (this.#lab.isRuntime(runtime)) pids.push(runtime);
     }
     if (pids.length === 0) return;
     try {

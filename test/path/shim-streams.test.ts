@@ -213,3 +213,17 @@ test("a logging program gets the streams and the container's name", { skip }, as
   const expected = `${lab.id} ${lab.namespace} a 1 b 2\nout\nerr\n`;
   await lab.eventually("the logger's file", () => readFileSync(out, "utf8") === expected);
 });
+
+test("binary-v2: a logging program that ends without a word fails the creation, one that says a byte is used", {
+  skip,
+}, async () => {
+  await using lab = await ShimLab.start(["/bin/echo", "out"]);
+  const [silent, ready, out] = ["silent", "ready", "out"].map((name) => join(lab.folder, name));
+  writeFileSync(silent!, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+  writeFileSync(ready!, `#!/bin/sh\nprintf x >&5\nexec 5>&-\ncat <&3 > ${out}\n`, { mode: 0o755 });
+  await assert.rejects(lab.create({ stdout: `binary-v2://${silent}` }), /did not call ready/);
+  await lab.create({ stdout: `binary-v2://${ready}` });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("the logger's file", () => existsSync(out!) && readFileSync(out!, "utf8") === "out\n");
+});

@@ -73,6 +73,8 @@ export const RECOVERY_LIMIT = 8 << 20;
 export const ADDRESS_LIMIT = 4096;
 /** Bytes of a record of a task or of a process. */
 export const RECORD_LIMIT = 64 << 10;
+/** Attempts to have a container removed whose runtime is killed while it does it. */
+export const REMOVE_ATTEMPTS = 3;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */
@@ -87,3 +89,7 @@ export const MOUNT_DATA_LIMIT = 4096 - 512;
 export const SERVER_LIMITS = { connections: 2048, calls: 4096, partial: 16 << 20, unsent: 16 << 20 } as const;
 /** Open files: what connections may not take, for pipes, sockets of attached clients and the runtime's calls. */
 export const DESCRIPTOR_RESERVE = 512;
+/** Milliseconds that the containers of a sandbox have to end when it is stopped without a time. */
+export const SANDBOX_STOP_TIMEOUT = 10_000;
+/** Bytes of why a sandbox's namespaces could not be made. */
+export const SANDBOX_REPORT_LIMIT = 4 << 10;

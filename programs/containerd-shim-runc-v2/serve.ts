@@ -30,6 +30,7 @@ import {
 } from "./limits.ts";
 import { Log } from "./log.ts";
 import { Reaper } from "./reaper.ts";
+import { SandboxService, sandboxHandlers } from "./serve/sandbox.ts";
 import { TaskV2, TaskV3, taskHandlers } from "./serve/task.ts";
 import type { Shim } from "./shim.ts";
 
@@ -120,10 +121,13 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
       defaults: command.defaults,
       containers: new Map<string, Container>(),
+      sandbox: null,
       shutdown,
     };
-    server.register(TaskV2, taskHandlers(shim));
-    server.register(TaskV3, taskHandlers(shim));
+    const tasks = taskHandlers(shim);
+    server.register(TaskV2, tasks);
+    server.register(TaskV3, tasks);
+    server.register(SandboxService, sandboxHandlers(shim));
     for (const signal of ["SIGTERM", "SIGINT"]) runtime.onSignal(signal, shutdown);
     runtime.onSignal("SIGUSR1", () => log.say("info", stateOf(shim, events)));
     const answer = () => {

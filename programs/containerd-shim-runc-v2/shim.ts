@@ -6,6 +6,7 @@ import type { TaskDefaults } from "./command-line.ts";
 import type { Container } from "./container.ts";
 import type { Log } from "./log.ts";
 import type { Reaper } from "./reaper.ts";
+import type { Sandbox } from "./sandbox.ts";
 import type { IoParts } from "./stdio/io.ts";
 
 export interface Shim {
@@ -17,6 +18,8 @@ export interface Shim {
   readonly ioParts: IoParts;
   readonly defaults: TaskDefaults;
   readonly containers: Map<string, Container>;
+  /** For a daemon whose sandboxer is the shim. */
+  sandbox: Sandbox | null;
   /** Ends the program once its last words are out. */
   shutdown(): void;
 }

@@ -32,6 +32,7 @@ import { makeBundle } from "../../bench/bundle.ts";
 import { nodeClock } from "../../runtime/node/runtime.ts";
 import { connectUnix, listenUnix } from "../../runtime/node/socket.ts";
 import type { ClientOf } from "../../wire/call.ts";
+import type { AnyService } from "../../wire/protobuf/service.ts";
 import { TtrpcClient } from "../../wire/ttrpc/client.ts";
 import { NAMESPACE_HEADER } from "../../wire/ttrpc/metadata.ts";
 import { TtrpcServer } from "../../wire/ttrpc/server.ts";
@@ -176,6 +177,11 @@ export class ShimLab implements AsyncDisposable {
     // The same messages under another name.
     const service = this.#sides.second === true ? { ...Task, name: TaskV2.name } : Task;
     this.task = this.#client.of(service as typeof Task);
+  }
+
+  /** Another service of the shim. */
+  service<S extends AnyService>(service: S): ClientOf<S> {
+    return this.#client!.of(service);
   }
 
   /** SIGKILL of the shim; resolves when it is gone. */

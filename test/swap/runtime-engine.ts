@@ -11,6 +11,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,17 +34,22 @@ export class RuntimeEngine implements AsyncDisposable {
   readonly path = mkdtempSync(join(tmpdir(), "gantry-swap-"));
   readonly tag = this.path.slice(-6);
   readonly #remap: boolean;
+  readonly #shim: string | null;
   #containerd: ChildProcess | null = null;
   #dockerd: ChildProcess | null = null;
   #count = 0;
 
-  constructor({ remap }: { remap: boolean }) {
+  /** `shim`: another one than the original's. */
+  constructor({ remap, shim = null }: { remap: boolean; shim?: string | null }) {
     this.#remap = remap;
+    this.#shim = shim;
   }
 
   async start(): Promise<void> {
     // The root of a daemon that maps ids must be able to come here.
     chmodSync(this.path, 0o711);
+    mkdirSync(join(this.path, "bin"));
+    if (this.#shim !== null) symlinkSync(this.#shim, join(this.path, "bin/containerd-shim-runc-v2"));
     const config = join(this.path, "containerd.toml");
     const disabled = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]';
     writeFileSync(config, `version = 2\nroot = "${this.path}/c-root"\nstate = "${this.path}/c-state"\n${disabled}\n`);
@@ -153,7 +159,9 @@ export class RuntimeEngine implements AsyncDisposable {
 
   #spawn(command: string, args: readonly string[]): ChildProcess {
     const log = openSync(join(this.path, "log"), "a");
-    return spawn(command, args, { stdio: ["ignore", log, log] });
+    const path = `${this.path}/bin:${process.env["PATH"]}`;
+    const env = { ...process.env, PATH: path, CONTAINERD_SHIM_SOCKET_DIR: join(this.path, "s") };
+    return spawn(command, args, { stdio: ["ignore", log, log], env });
   }
 
   async #until(what: string, condition: () => boolean): Promise<void> {

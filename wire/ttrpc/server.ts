@@ -17,10 +17,10 @@ import { Crowd } from "./crowd.ts";
 import * as frames from "./frame.ts";
 import * as limits from "./limits.ts";
 import { headersOf, NAMESPACE_HEADER } from "./metadata.ts";
-import { deadlineFailure, statusOf } from "./status.ts";
+import { answerOf, deadlineFailure, statusOf } from "./status.ts";
 
 interface Registered {
-  methods: ReadonlyMap<string, { method: AnyMethod; call: AnyHandlers[string] }>;
+  service: AnyService;
   handlers: AnyHandlers;
 }
 
@@ -45,11 +45,7 @@ export class TtrpcServer {
   }
 
   register<S extends AnyService>(service: S, handlers: HandlersOf<S>): void {
-    const table = handlers as AnyHandlers;
-    const methods = Object.entries(service.methods).map(
-      ([name, method]) => [method.name, { method, call: table[name] }] as const,
-    );
-    this.#services.set(service.name, { methods: new Map(methods), handlers: table });
+    this.#services.set(service.name, { service, handlers: handlers as AnyHandlers });
   }
 
   /** Serves until the listener is closed. `admit` looks at a connection before its first byte is read (who is it?). */
@@ -77,14 +73,16 @@ export class TtrpcServer {
   }
 
   #find(request: Request): { method: AnyMethod; run: (message: never, context: CallContext) => unknown } {
-    const service = this.#services.get(request.service);
-    if (service === undefined) throw new Failure("unimplemented", `service ${request.service}`);
-    const found = service.methods.get(request.method);
-    if (found?.call === undefined) throw new Failure("unimplemented", `method ${request.method}`);
-    if (found.method.clientStream || found.method.serverStream) {
+    const found = this.#services.get(request.service);
+    if (found === undefined) throw new Failure("unimplemented", `service ${request.service}`);
+    // A walk over some twenty names: a table of them would be memory in each idle shim.
+    for (const [name, method] of Object.entries(found.service.methods)) {
+      const call = found.handlers[name];
+      if (method.name !== request.method || call === undefined) continue;
+      if (!method.clientStream && !method.serverStream) return { method, run: call.bind(found.handlers) };
       throw new Failure("unimplemented", `method ${request.method}: streams are not served over ttrpc`);
     }
-    return { method: found.method, run: found.call.bind(service.handlers) };
+    throw new Failure("unimplemented", `method ${request.method}`);
   }
 }
 
@@ -209,7 +207,7 @@ class ServedConnection {
       );
       finish({ status: null, payload: found.method.response.encode(answer) });
     } catch (thrown) {
-      finish({ status: statusOf(thrown), payload: new Uint8Array(0) });
+      finish({ status: answerOf(thrown), payload: new Uint8Array(0) });
     }
   }
 

@@ -3,7 +3,6 @@
 import {
   type BlkIOEntry,
   BlkIOStat,
-  CgroupStats,
   CPUStat,
   CPUUsage,
   MemoryOomControl,
@@ -33,7 +32,6 @@ export function metricsV1(group: Group): Metrics {
     cpu: cpu(group),
     memory: memory(group),
     blkio: blkio(group),
-    cgroupStats: CgroupStats.create(),
     memoryOomControl: oomControl(group),
   });
 }

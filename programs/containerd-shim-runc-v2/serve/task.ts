@@ -99,7 +99,7 @@ function lifeCycle(shim: Shim, container: Find) {
       return {};
     },
     async shutdown() {
-      if (shim.containers.size === 0) shim.shutdown();
+      if (shim.containers.size === 0 && shim.sandbox === null) shim.shutdown();
       return {};
     },
   };

@@ -12,6 +12,7 @@ const PARTS: Readonly<Record<string, () => Promise<{ run: () => AsyncGenerator<F
   runtime: () => import("./runtime.ts"),
   crowd: async () => ({ run: (await import("./runtime.ts")).runCrowded }),
   starts: () => import("./starts.ts"),
+  shims: () => import("./shims.ts"),
   engine: () => import("./engine.ts"),
   output: () => import("./output.ts"),
 };

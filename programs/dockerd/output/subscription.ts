@@ -121,9 +121,9 @@ export class Subscription implements Disposable {
   async #read(connection: Connection, subscribed: () => void): Promise<End> {
     const reader = new FrameReader();
     const end: End = { told: true, error: null };
+    const piece = new Uint8Array(PIECE);
     try {
       for (;;) {
-        const piece = new Uint8Array(PIECE);
         const count = await connection.read(piece);
         if (count === 0) break;
         for (const { type, payload } of reader.push(piece.subarray(0, count))) {

@@ -1,5 +1,5 @@
 // `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the
-// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, engine).
+// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, engine, output).
 
 import { writeFileSync } from "node:fs";
 import { type Figure, format } from "./harness.ts";
@@ -12,7 +12,9 @@ const PARTS: Readonly<Record<string, () => Promise<{ run: () => AsyncGenerator<F
   runtime: () => import("./runtime.ts"),
   crowd: async () => ({ run: (await import("./runtime.ts")).runCrowded }),
   starts: () => import("./starts.ts"),
+  shims: () => import("./shims.ts"),
   engine: () => import("./engine.ts"),
+  output: () => import("./output.ts"),
 };
 
 const figures: Figure[] = [];

@@ -4,20 +4,20 @@
 import type { Bytes } from "../base/bytes.ts";
 import { door } from "./door.ts";
 import { must } from "./errno.ts";
-import { SYS_fallocate, SYS_mmap, SYS_munmap } from "./numbers.ts";
+import { SYS_fallocate, SYS_madvise, SYS_mmap, SYS_munmap } from "./numbers.ts";
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const MADV_DONTFORK = 10;
 const PUNCH_HOLE_KEEP_SIZE = 3;
 
 /** A view of the file's first `length` bytes. Touching a part for which the file system has no room ends the process
  *  (SIGBUS): see `reserve`. Lives until `unmap`. */
 export function mapFile(file: number, length: number): Bytes {
-  const address = must(
-    "mmap",
-    `fd ${file}`,
-    door().syscall(SYS_mmap, null, length, PROT_READ_WRITE, MAP_SHARED, file, 0),
-  );
+  const mapped = door().syscall(SYS_mmap, null, length, PROT_READ_WRITE, MAP_SHARED, file, 0);
+  const address = must("mmap", `fd ${file}`, mapped);
+  // A clone that goes into a container has no business here.
+  door().syscall(SYS_madvise, address, length, MADV_DONTFORK);
   return door().memory(address, length);
 }
 

@@ -27,6 +27,11 @@ export function startTime(pid: number): string | null {
   return statFields(pid)?.[STAT_START_TIME] ?? null;
 }
 
+/** Whether that process is there and has not ended. */
+export function isRunning(process: { pid: number; startTime: string }): boolean {
+  return startTime(process.pid) === process.startTime && zombieStatus(process.pid, process.startTime) === null;
+}
+
 /** The wait status of a process that has ended and that nobody has waited for yet; null when it is not that. */
 export function zombieStatus(pid: number, started: string): number | null {
   const fields = statFields(pid);

@@ -49,7 +49,7 @@ fn frame(line: &[u8], (prefix, suffix): (&[u8], &[u8]), to: &mut &mut [u8]) -> O
     [&size, prefix, &field[..width], line, suffix, &size].iter().try_for_each(|part| to.write_all(part)).ok()
 }
 
-/// Escapes as Go's encoding/json does by default, and invalid bytes become U+FFFD, each by itself.
+/// Escapes as Docker does: a tab is \\u0009. Invalid bytes become U+FFFD, each by itself.
 fn json(line: &[u8], (prefix, suffix): (&[u8], &[u8]), to: &mut &mut [u8]) -> Option<()> {
     to.write_all(prefix).ok()?;
     let mut rest = line;
@@ -61,7 +61,6 @@ fn json(line: &[u8], (prefix, suffix): (&[u8], &[u8]), to: &mut &mut [u8]) -> Op
             b'"' | b'\\' => to.write_all(&[b'\\', byte]),
             b'\n' => to.write_all(b"\\n"),
             b'\r' => to.write_all(b"\\r"),
-            b'\t' => to.write_all(b"\\t"),
             0..=0x7f => to.write_all(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), DIGITS[usize::from(byte & 15)]]),
             _ => rest[..taken].utf8_chunks().try_for_each(|chunk| foreign(&chunk, to)),
         }
@@ -112,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_log_line_is_escaped_as_the_original_does() {
-        let expected = "a\\\"b\\\\\\n\\t\\r\\u0001\\u001f\\u003c\\u0026\\u003e\\u2028x\\u2029\u{e9}\u{7f}";
+        let expected = "a\\\"b\\\\\\n\\u0009\\r\\u0001\\u001f\\u003c\\u0026\\u003e\\u2028x\\u2029\u{e9}\u{7f}";
         assert_eq!(escaped("a\"b\\\n\t\r\u{1}\u{1f}<&>\u{2028}x\u{2029}\u{e9}\u{7f}".as_bytes()), expected);
         assert_eq!(escaped(b"x\xff\xfey\xe2\x80"), "x\\ufffd\\ufffdy\\ufffd\\ufffd");
         for at in 0..70 {

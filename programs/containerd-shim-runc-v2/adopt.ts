@@ -3,6 +3,7 @@
 // takes over every task of the killed shim that it can, by their records in their bundles.
 //
 //     exit 0  taken over; also when another shim has done it already (a pod is asked for once for each of its tasks)
+//     exit 1  it went wrong: another attempt may succeed
 //     exit 3  cannot be taken over, with the reason on stderr: the daemon cleans up with `delete`
 //
 // TASK_PIDFD names a descriptor by which the daemon holds the first process: then its end is known even if it came when
@@ -53,6 +54,7 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
     }
     ready.write.close();
     const reason = door().decode(fd.readAll(ready.read.number, RECORD_LIMIT));
+    if (reason === "") throw new Error("the shim that was to take over was killed");
     if (reason !== "ready") return refuse(given, new Failure("unknown", reason));
   }
   fd.writeAll(1, answer);

@@ -5,10 +5,12 @@
 //     delete ▶ /tasks/delete
 
 import { codeOf, Failure, messageOf } from "../../base/errors.ts";
+import { wallNanoseconds } from "../../linux/clock.ts";
 import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
-import { openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
+import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
 import { createLine, execLine, type Line, restoreLine } from "./call/lines.ts";
+import { removeContainer } from "./call/remove.ts";
 import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
@@ -20,15 +22,7 @@ import { Lock } from "./lock.ts";
 import { watchProcess } from "./pidwatch.ts";
 import { endOf, Process, STATUS, type StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
-import {
-  execPlace,
-  keepExec,
-  keepTask,
-  makeExecPlace,
-  type ProcessRecord,
-  removeExecPlace,
-  type TaskRecord,
-} from "./record.ts";
+import * as records from "./record.ts";
 import { mountRootfs, unmountAll } from "./rootfs.ts";
 import { announce } from "./serve/announce.ts";
 import type { ContainerSettings } from "./settings.ts";
@@ -163,7 +157,7 @@ export class Container {
       this.execs.delete(execId);
       this.#specs.delete(execId);
       unlinkIfThere(`${this.bundle}/${execId}.pid`);
-      removeExecPlace(this.bundle, execId);
+      records.removeExecPlace(this.bundle, execId);
     }
     return { pid: process.pid, ended: process.ended };
   }
@@ -220,51 +214,60 @@ export class Container {
     const { runc, ioUid, ioGid, criuWork } = this.#settings;
     const { bundle, ...runtime } = runc;
     const { log, namespace } = this.#shim;
-    if (process !== this.init) {
-      keepExec(log, { bundle, execId: process.execId }, record);
-      return;
-    }
     const holder = { shim: processId(), pidfd: this.#pidfd?.number ?? -1 };
     const facts = { id: this.id, namespace, runtime, ioUid, ioGid, criuWork, group: this.group(), holder };
-    keepTask(log, bundle, { ...record, ...facts });
+    if (process === this.init) records.keepTask(log, bundle, { ...record, ...facts });
+    else records.keepExec(log, { bundle, execId: process.execId }, record);
   }
 
   /** Takes over from a shim that was killed: `known` is the end of the first process, if its pidfd came along. */
-  async adopt(record: TaskRecord, execs: ReadonlyMap<string, ProcessRecord>, known: Ended | null): Promise<void> {
+  async adopt(
+    record: records.TaskRecord,
+    execs: ReadonlyMap<string, records.ProcessRecord>,
+    known: Ended | null,
+  ): Promise<void> {
     this.#group = record.group;
-    const alive = this.#adoptProcess(this.init, record, known);
-    if (alive) {
-      this.#group = groupOfProcess(record.pid);
-      this.#pidfd = openPidfdIfThere(record.pid);
-      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
-      this.init.status = status === "created" || status === "paused" ? status : "running";
-      if (status !== "created") this.#watchMemory();
-    }
-    this.#keep(this.init);
     for (const [execId, exec] of execs) {
       const process = new Process(execId, exec.stdio);
       this.execs.set(execId, process);
-      process.status = "running";
       this.#adoptProcess(process, exec, null);
     }
+    const alive = this.#adoptProcess(this.init, record, known);
+    if (alive) this.#pidfd = openPidfdIfThere(record.pid);
+    this.#keep(this.init);
+    if (alive) await this.#adoptStatus();
+  }
+
+  /** As the runtime tells it, unless the process ends meanwhile. */
+  async #adoptStatus(): Promise<void> {
+    try {
+      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
+      if (this.init.ended !== null) return;
+      if (status === "created" || status === "paused") this.init.status = status;
+    } catch (thrown) {
+      if (isRunning(this.init)) throw thrown;
+    }
+    if (this.init.status !== "created") this.#watchMemory();
   }
 
   /** Whether it lives. */
-  #adoptProcess(process: Process, record: ProcessRecord, known: Ended | null): boolean {
-    const { loop } = this.#shim.runtime;
+  #adoptProcess(process: Process, record: records.ProcessRecord, known: Ended | null): boolean {
     const { pid, startTime: started } = record;
     process.pid = pid;
     process.startTime = started;
+    process.status = "running";
     if (!record.stdio.terminal) process.opened(ProcessIo.reopen(this.#shim.ioParts, this.#ioRequest(process)));
     const pidfd = record.ended === null ? openPidfdIfThere(pid) : null;
     if (pidfd !== null && startTime(pid) === started) {
-      watchProcess(loop, { pid, startTime: started, pidfd }, (ended) => void this.#exited(process, ended));
+      watchProcess(
+        this.#shim.runtime.loop,
+        { pid, startTime: started, pidfd },
+        (ended) => void this.#exited(process, ended),
+      );
       return true;
     }
     pidfd?.close();
-    const unknown = { code: EXIT_UNKNOWN, at: this.#shim.runtime.clock.nowNanoseconds() };
-    process.status = "running";
-    void this.#exited(process, record.ended ?? known ?? unknown);
+    void this.#exited(process, record.ended ?? known ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() });
     return false;
   }
 
@@ -278,7 +281,7 @@ export class Container {
     process.beginStart();
     try {
       writeFile(spec, this.#specs.get(process.execId)!, 0o600);
-      makeExecPlace(this.bundle, process.execId);
+      records.makeExecPlace(this.bundle, process.execId);
       const line = execLine(this.id, spec, pidFile);
       await this.#launch(process, { what: "OCI runtime exec failed", line, pidFile });
       this.#keep(process);
@@ -286,7 +289,7 @@ export class Container {
       announce.execStarted(this.#shim.events, this, process);
     } catch (thrown) {
       // The daemon deletes it next; until then it is a process that ended with 255, as the original has it.
-      if (process.pid === 0) process.setEnded({ code: 255, at: this.#shim.runtime.clock.nowNanoseconds() });
+      if (process.pid === 0) process.setEnded({ code: 255, at: wallNanoseconds() });
       throw thrown;
     } finally {
       unlinkIfThere(spec);
@@ -327,7 +330,7 @@ export class Container {
       uid: ioUid,
       gid: ioGid,
       ownsLog: process === this.init,
-      place: process === this.init ? `${this.bundle}/` : execPlace(this.bundle, process.execId),
+      place: process === this.init ? `${this.bundle}/` : records.execPlace(this.bundle, process.execId),
     };
   }
 
@@ -370,13 +373,9 @@ export class Container {
   }
 
   async #deleteInit(): Promise<void> {
-    try {
-      await this.#runc.run("failed to delete task", ["delete", this.id]);
-    } catch (thrown) {
-      // A runtime may have removed it already, after a checkpoint for one.
-      if (!messageOf(thrown).includes("does not exist")) throw thrown;
-    }
+    await removeContainer(this.#runc, this.id, { force: false });
     unmountAll(this.rootfs);
+    records.removeTaskRecord(this.bundle);
   }
 
   #freeze(command: "pause" | "resume", to: "running" | "paused"): Promise<void> {

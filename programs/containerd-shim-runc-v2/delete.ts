@@ -7,9 +7,10 @@ import { messageOf } from "../../base/errors.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
-import { startTime, zombieStatus } from "../../linux/pidfd.ts";
+import { isRunning } from "../../linux/pidfd.ts";
 import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
+import { removeContainer } from "./call/remove.ts";
 import { Runc } from "./call/runc.ts";
 import type { CommandLine } from "./command-line.ts";
 import { ADDRESS_LIMIT, EXIT_UNKNOWN } from "./limits.ts";
@@ -38,7 +39,7 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
     const end = endOf(bundle, runtime.env);
     const runc = new Runc(runtime.loop, new Reaper(runtime.loop), settings);
     try {
-      await runc.run("failed to delete task", ["delete", "--force", command.id]);
+      await removeContainer(runc, command.id, { force: true });
     } catch (thrown) {
       warn("failed to remove runc container", thrown);
     }
@@ -59,9 +60,9 @@ export function deleteTask(given: Door, command: CommandLine): undefined {
 /** Before anything is killed: the end that came already; null for a task that lives, or of which nothing is known. */
 function endOf(bundle: string, env: Readonly<Record<string, string>>): Ended | null {
   try {
-    const { pid, startTime: started, ended } = readTaskRecord(bundle);
-    if (ended !== null) return ended;
-    if (startTime(pid) === started && zombieStatus(pid, started) === null) return null;
+    const record = readTaskRecord(bundle);
+    if (record.ended !== null) return record.ended;
+    if (isRunning(record)) return null;
     return heldEnd(env) ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() };
   } catch {
     return null;

@@ -61,6 +61,11 @@ export function keepTask(log: Log, bundle: string, record: TaskRecord): void {
   keep(log, taskRecordPath(bundle), { ...plain, group: { unified, directories: [...directories] } });
 }
 
+/** The task is no more: there is nothing to take over. */
+export function removeTaskRecord(bundle: string): void {
+  unlinkIfThere(taskRecordPath(bundle));
+}
+
 export function makeExecPlace(bundle: string, execId: string): void {
   makeDirectories(`${bundle}/execs/${execId}`, 0o700);
 }

@@ -22,7 +22,8 @@ export class JsonRecords implements RecordFormat {
   #prefix: Uint8Array | null = null;
 
   constructor(attrs: Readonly<Record<string, string>>) {
-    this.#attrs = Object.keys(attrs).length === 0 ? "" : `"attrs":${JSON.stringify(attrs)},`;
+    const text = JSON.stringify(attrs).replace(/[<>&]/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
+    this.#attrs = text === "{}" ? "" : `"attrs":${text},`;
   }
 
   around(stream: StreamName, { time, part }: Moment): Around {

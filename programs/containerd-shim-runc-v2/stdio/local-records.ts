@@ -4,6 +4,7 @@
 //     length │ source, time │ line │ partial, which part, attributes │ length
 
 import { LogEntry } from "../../../api/task/gen/log_entry.ts";
+import { encodeUtf8 } from "../../../base/bytes.ts";
 import { door } from "../../../linux/door.ts";
 import { must } from "../../../linux/errno.ts";
 import { SYS_pread64 } from "../../../linux/numbers.ts";
@@ -54,7 +55,21 @@ export class LocalRecords implements RecordFormat {
   }
 
   #after(part: Part | null): Uint8Array {
-    return LogEntry.encode(LogEntry.create({ partial: part !== null, partialLogMetadata: part, attrs: this.#attrs }));
+    if (part === null || part.ordinal > 127) {
+      return LogEntry.encode(LogEntry.create({ partial: part !== null, partialLogMetadata: part, attrs: this.#attrs }));
+    }
+    // By hand, because a log of long lines has one of these for every few records.
+    this.#whole ??= this.#after(null);
+    const id = encodeUtf8(part.id);
+    const head = part.last
+      ? [0x20, 1, 0x2a, id.length + 6, 8, 1, 0x12, id.length]
+      : [0x20, 1, 0x2a, id.length + 4, 0x12, id.length];
+    const suffix = new Uint8Array(head.length + id.length + 2 + this.#whole.length);
+    suffix.set(head);
+    suffix.set(id, head.length);
+    suffix.set([0x18, part.ordinal], head.length + id.length);
+    suffix.set(this.#whole, head.length + id.length + 2);
+    return suffix;
   }
 
   whole(bytes: Uint8Array, length: number): { records: number; length: number } {

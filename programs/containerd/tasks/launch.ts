@@ -19,6 +19,7 @@ import type { ShimBinary } from "./runtime.ts";
 
 const START_TIMEOUT = 30_000; // milliseconds
 const DELETE_TIMEOUT = 30_000; // milliseconds
+const DELETE_ATTEMPTS = 3;
 const ANSWER_LIMIT = 64 << 10; // bytes
 /** After the shim's exit its output must end; a served child that inherited it would hold it open for ever. */
 const DRAIN_TIMEOUT = 1000; // milliseconds
@@ -63,14 +64,19 @@ export async function launchShim(launch: Launch, daemon: DaemonFacts): Promise<S
   return address;
 }
 
+/** Exit code of a shim that says no for good. */
+const NOT_ADOPTABLE = 3;
+
 /** Runs `<shim> adopt`: another shim takes over from one that is gone. `pidfd`: of the task's first process, if the
- *  daemon holds it. Throws the shim's reason when it cannot. */
+ *  daemon holds it. Throws "failed_precondition" with the shim's reason when it cannot, "unavailable" when it went
+ *  wrong and may be tried again. */
 export async function adoptTask(launch: Launch, daemon: DaemonFacts, pidfd: number | null): Promise<ShimAddress> {
   const child = run(launch, daemon, [...(daemon.debug ? ["-debug"] : []), "adopt"], pidfd);
   child.stdin!.on("error", () => {});
   child.stdin!.end();
   const { code, output } = await finished(child, START_TIMEOUT);
-  if (code !== 0) throw new Failure("failed_precondition", output.toString("utf8").trim());
+  const refused = code === NOT_ADOPTABLE ? "failed_precondition" : "unavailable";
+  if (code !== 0) throw new Failure(refused, output.toString("utf8").trim());
   const address = readAnswer(output);
   writeFileSync(join(launch.bundle, "bootstrap.json"), JSON.stringify(address), { mode: 0o600 });
   return address;
@@ -83,10 +89,16 @@ export async function deleteDeadShim(
   pidfd: number | null = null,
 ): Promise<TaskExit & { pid: number }> {
   const args = ["-bundle", launch.bundle, ...(daemon.debug ? ["-debug"] : []), "delete"];
-  const child = run(launch, daemon, args, pidfd);
-  child.stdin!.on("error", () => {});
-  child.stdin!.end();
-  const { code, stdout, output } = await finished(child, DELETE_TIMEOUT);
+  const attempt = (): Promise<Finished> => {
+    const child = run(launch, daemon, args, pidfd);
+    child.stdin!.on("error", () => {});
+    child.stdin!.end();
+    return finished(child, DELETE_TIMEOUT);
+  };
+  let ended = await attempt();
+  // It can be done again, so it is if it was killed.
+  for (let made = 1; typeof ended.code === "string" && made < DELETE_ATTEMPTS; made++) ended = await attempt();
+  const { code, stdout, output } = ended;
   if (code !== 0) throw new Failure("unknown", `shim delete failed: ${output.toString("utf8").trim()}`);
   const { pid, exitStatus, exitedAt } = DeleteResponse.decode(stdout);
   return { pid, exitStatus, exitedAt: nanosecondsFromMessage(exitedAt) };

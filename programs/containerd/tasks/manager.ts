@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { TaskDelete, TaskExit as TaskExitEvent } from "../../../api/containerd/gen/task_events.ts";
-import { Failure, messageOf } from "../../../base/errors.ts";
+import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import type { Logger } from "../../../base/log.ts";
 import type { Container } from "../../../core/containers/containers.ts";
 import type { Exchange } from "../../../core/events/exchange.ts";
@@ -24,7 +24,7 @@ import type { BundlePlace, Bundles, ShimAddress } from "./bundle.ts";
 import type { FifoStock } from "./fifos.ts";
 import { adoptTask, type DaemonFacts, deleteDeadShim, type Launch, launchShim } from "./launch.ts";
 import { DEFAULT_RUNTIME, type Runtimes } from "./runtime.ts";
-import { ShimLog, Task } from "./task.ts";
+import { Attempts, ShimLog, Task } from "./task.ts";
 
 const SHUTDOWN_TIMEOUT = 5000; // milliseconds for a shim to answer Shutdown
 const RESTORE_TIMEOUT = 5000; // milliseconds for a shim to say who it is
@@ -205,9 +205,22 @@ export class TaskManager {
 
   /** Null when the shim has no such action. Throws when it refuses, or does not serve. */
   private async takeOver(launch: Launch, task: Task | null): Promise<NextShim | null> {
-    const { runtimes, daemon } = this.parts;
-    if (!(await runtimes.adopts(launch.binary.path))) return null;
-    if (task?.mayBeAdopted() === false) throw new Failure("unavailable", "its shims end too often");
+    if (!(await this.parts.runtimes.adopts(launch.binary.path))) return null;
+    const attempts = task?.attempts ?? new Attempts();
+    while (attempts.next()) {
+      try {
+        return await this.tryNext(launch, task);
+      } catch (thrown) {
+        // The next one may be killed, too.
+        if (codeOf(thrown) !== "unavailable") throw thrown;
+        this.parts.log.warn(messageOf(thrown), { id: launch.place.id, namespace: launch.place.namespace });
+      }
+    }
+    throw new Failure("resource_exhausted", "its shims end too often");
+  }
+
+  private async tryNext(launch: Launch, task: Task | null): Promise<NextShim> {
+    const { daemon } = this.parts;
     // Before it writes: the FIFO's earlier reader saw its end with the killed shim.
     const log = ShimLog.open(launch.bundle);
     try {

@@ -16,7 +16,7 @@ import type { Launch } from "./launch.ts";
 
 const LOG_LINE_LIMIT = 64 << 10; // bytes copied at once
 const UNKNOWN_EXIT = 255;
-/** Shims that may take one task over within so many milliseconds. */
+/** Shims that may be tried for one task within so many milliseconds. */
 const ADOPTION_LIMIT = 10;
 const ADOPTION_WINDOW = 60_000;
 /** Milliseconds that the end of a connection may take to be seen after a call over it failed. */
@@ -29,8 +29,7 @@ export class Task {
   private holds: Holds | null = null;
   /** While another shim is asked to take over; resolves when that is decided. */
   settling: Promise<unknown> | null = null;
-  /** When shims took over, in milliseconds of the monotonic clock. */
-  private adopted: number[] = [];
+  readonly attempts = new Attempts();
   /** The shim died while the task was being made. */
   lostEarly = false;
   /** Set before the connection is ended on purpose. */
@@ -71,15 +70,7 @@ export class Task {
     if (this.retiring) holds.close();
   }
 
-  /** Whether another shim may be tried: a shim that ends at once is not started for ever. */
-  mayBeAdopted(): boolean {
-    const now = performance.now();
-    this.adopted = this.adopted.filter((at) => now - at < ADOPTION_WINDOW);
-    return this.adopted.length < ADOPTION_LIMIT;
-  }
-
   takenOver(by: { shim: ShimConnection; log: ShimLog | null }): void {
-    this.adopted.push(performance.now());
     this.log?.close();
     this.shim = by.shim;
     this.log = by.log;
@@ -102,6 +93,19 @@ export class Task {
     this.shim.close();
     this.log?.close();
     this.setGone(exit ?? this.exit ?? { exitStatus: UNKNOWN_EXIT, exitedAt: BigInt(Date.now()) * 1_000_000n });
+  }
+}
+
+/** Bounds how often another shim is tried: one that ends at once is not started for ever. */
+export class Attempts {
+  /** In milliseconds of the monotonic clock. */
+  private made: number[] = [];
+
+  /** Counts one more; false when there were too many. */
+  next(): boolean {
+    const now = performance.now();
+    this.made = this.made.filter((at) => now - at < ADOPTION_WINDOW);
+    return this.made.push(now) <= ADOPTION_LIMIT;
   }
 }
 

@@ -46,6 +46,7 @@ export async function reconcile(engine: Engine): Promise<void> {
     );
   }
   await Promise.all(work);
+  sweepRemoved(engine);
 }
 
 async function reconcileOne(engine: Engine, container: Container, task: TaskProcess | null): Promise<void> {
@@ -129,12 +130,33 @@ export async function afterStart(engine: Engine): Promise<void> {
       );
     }
   }
+  sweepFolders(engine);
+  engine.background("releasing networks", releaseUnused(engine));
+}
+
+/** Endpoints that a start made before the daemon was killed in the middle of it. */
+async function releaseUnused(engine: Engine): Promise<void> {
+  const folder = join(engine.settings.execRoot, "net/netns");
+  if (!existsSync(folder)) return;
+  for (const id of readdirSync(folder)) {
+    const container = engine.containers.get(id);
+    if (container === null) await engine.networks.detach(id);
+    else {
+      // A client may start it just now.
+      await container.exclusive(async () => {
+        if (!container.running && container.record.endpoint === null) await engine.networks.detach(id);
+      });
+    }
+  }
+}
+
+/** What a removal left because the daemon or containerd went away in the middle of it. */
+function sweepRemoved(engine: Engine): void {
   for (const record of engine.records.list(ROWS)) {
     if (record.state.status === "removing" && !engine.containers.has(record.id)) {
       engine.background(`sweeping ${record.id}`, sweep(engine, record.id));
     }
   }
-  sweepFolders(engine);
 }
 
 /** Folders of containers whose row is gone. Those of rows that could not be read are kept: they may be wanted. */

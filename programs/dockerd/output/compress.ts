@@ -1,15 +1,19 @@
-// Compressing the rotated files of one log, where its options ask for it: woken by every change in the log's folder,
-// one file at a time, the oldest first. The file that is written never is.
+// Compressing the rotated files of one log, where its options ask for it: looked for every now and then (inotify would
+// wake the daemon for each line that is written), one file at a time, the oldest first. The file that is written never
+// is.
 //
 //     <log>.<n> ─▶ <log>.compressed ─▶ [whoever renames this log's files] ─▶ <log>.<n>.gz
 
-import { type FSWatcher, readdirSync, rmSync, statSync, watch } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { LogFormat } from "./entry.ts";
 import { timeText } from "./entry.ts";
 import { compressFile } from "./gzip.ts";
 import { scanBack } from "./logread.ts";
+
+/** Milliseconds between two looks. */
+const LOOK_MS = 1000;
 
 export interface CompressorSettings {
   path: string;
@@ -21,7 +25,7 @@ export interface CompressorSettings {
 
 export class Compressor {
   readonly #settings: CompressorSettings;
-  #watcher: FSWatcher | null = null;
+  #looking: NodeJS.Timeout | null = null;
   #working: Promise<void> = Promise.resolve();
   #due = false;
 
@@ -31,20 +35,20 @@ export class Compressor {
 
   /** What is there now, and what comes. */
   watch(): void {
-    this.#watcher ??= watch(dirname(this.#settings.path), { persistent: false }, () => this.#look());
-    this.#watcher.on("error", () => {});
+    this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref();
     this.#look();
   }
 
   /** Nothing comes any more; what was rotated by now is still compressed. */
   unwatch(): void {
-    this.#watcher?.close();
-    this.#watcher = null;
+    if (this.#looking !== null) clearInterval(this.#looking);
+    this.#looking = null;
     this.#look();
   }
 
   #look(): void {
-    if (this.#due || this.#oldest() === null) return;
+    // A rotation makes this one, whatever became of the others.
+    if (this.#due || !existsSync(`${this.#settings.path}.1`)) return;
     this.#due = true;
     this.#working = this.#working
       .then(() => this.#all())

@@ -45,12 +45,15 @@ export class JsonFormat implements LogFormat {
 
 const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** As Go's encoder writes it. */
+/** As Docker writes it, which knows no short escapes but for quote, backslash, \\n and \\r. */
 function goJson(value: unknown): string {
-  return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (letter) => {
-    return `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replace(/\\[^u]|[<>&\u2028\u2029]/g, (found) => {
+    const code = SHORT[found] ?? found.charCodeAt(0);
+    return found.startsWith("\\") && SHORT[found] === undefined ? found : `\\u${code.toString(16).padStart(4, "0")}`;
   });
 }
+
+const SHORT: Readonly<Record<string, number>> = { "\\t": 9, "\\b": 8, "\\f": 12 };
 
 /** Null when the line is no record (a damaged file): the reader skips it. */
 function parseEntry(line: Uint8Array): LogEntry | null {

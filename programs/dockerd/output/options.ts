@@ -121,7 +121,7 @@ export function logAttributes(record: ContainerRecord): Record<string, string> {
   pick(env, options["env"] ?? "", options["env-regex"] ?? "");
   const tag = tagOf(record, options["tag"] ?? "");
   if (tag !== "") attrs["tag"] = tag;
-  return attrs;
+  return Object.fromEntries(Object.entries(attrs).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function regularExpression(pattern: string): RegExp {

@@ -95,7 +95,7 @@ export async function engineInfo(engine: Engine, daemon: Daemon): Promise<InfoRe
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: null,
-      Log: ["json-file", "none"],
+      Log: ["json-file", "local", "none"],
     },
     ...limitSupport(engine),
     IPv4Forwarding: true,

@@ -6,6 +6,9 @@ export const COPY_CHUNK_SMALL = 3 << 10;
 export const COPY_CHUNK = 64 << 10;
 /** Bytes moved from one stream before others get their turn. */
 export const COPY_TURN = 256 << 10;
+/** Bytes that the pipe of a stream takes while output flows, and else. */
+export const PIPE_BUSY = 512 << 10;
+export const PIPE_IDLE = 64 << 10;
 /** Milliseconds without a chunk of some size after which the buffers for large ones are given back. */
 export const RELAX_INTERVAL = 100;
 /** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */

@@ -14,6 +14,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
 import { fork, newSession, parentId, takeCores } from "../../linux/process.ts";
+import { kill, SIGKILL } from "../../linux/signal.ts";
 import { claimSocket, groupOf, socketDirectory, socketPath } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
 import { STDIN_LIMIT } from "./limits.ts";
@@ -42,7 +43,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     fd.writeAll(1, answer);
     return 0;
   }
-  let child: number;
+  let child = 0;
   try {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
     const options = bootstrap === null ? legacyOptions(input) : optionsIn(bootstrap);
@@ -62,6 +63,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     if (options !== null) joinCgroup(options.shimCgroup, child);
     keepAddress(path);
   } catch (thrown) {
+    if (child > 0) kill(child, SIGKILL);
     fd.unlinkIfThere(path);
     throw thrown;
   }

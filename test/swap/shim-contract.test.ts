@@ -82,6 +82,8 @@ class Asker {
   /** The calls that change nothing, in one state. */
   async everything(state: string, execId = ""): Promise<void> {
     const { task, id } = this.#lab;
+    // What runs is not waited for; what has ended may take its time on a slow machine.
+    const timeout = /stopped|failed/.test(state) ? 20_000 : 100;
     await this.ask(`${state} state`, task.state({ id, execId }));
     await this.ask(`${state} kill 0`, task.kill({ id, execId, signal: 0 }));
     await this.ask(`${state} kill 99`, task.kill({ id, execId, signal: 99 }));
@@ -90,7 +92,7 @@ class Asker {
     await this.ask(`${state} connect`, task.connect({ id }));
     await this.ask(`${state} stats`, task.stats({ id }));
     await this.ask(`${state} pids`, task.pids({ id }));
-    await this.ask(`${state} wait`, task.wait({ id, execId }, { timeout: 100 }));
+    await this.ask(`${state} wait`, task.wait({ id, execId }, { timeout }));
     if (execId !== "") return;
     await this.ask(`${state} update`, task.update({ id, resources: any(RESOURCES, { pids: { limit: 50 } }) }));
     await this.ask(`${state} update garbage`, task.update({ id, resources: any(RESOURCES, "{garbage") }));
@@ -189,7 +191,7 @@ function compare(ours: Answers, theirs: Answers): void {
 }
 
 /** What Stats tells of a container with limits, without the figures that change. */
-async function figures(sides: Sides): Promise<unknown> {
+async function figures(sides: Sides, pressure: boolean): Promise<unknown> {
   const limits = (config: Spec) => {
     config.linux.resources["memory"] = { limit: 64 << 20, swap: 80 << 20 };
     config.linux.resources["pids"] = { limit: 77 };
@@ -204,15 +206,17 @@ async function figures(sides: Sides): Promise<unknown> {
   const decoded = unified ? MetricsV2.decode(value) : MetricsV1.decode(value);
   const fixed = new Set(["limit", "usageLimit", "swapLimit", "pagesize", "op", "device", "major", "minor"]);
   const plain = JSON.stringify(decoded, (key, one: unknown) => {
+    if (key === "psi" && !pressure) return null;
     if (typeof one === "bigint" || typeof one === "number") return fixed.has(key) ? String(one) : "a number";
     return one;
   });
   return { typeUrl, figures: JSON.parse(plain) };
 }
 
+const DEBIAN: Sides = { shim: ORIGINAL, second: true };
 const NEWEST: Sides = { shim: newest?.shim ?? "", bootstraps: true };
 const originals = [
-  { name: "Debian's shim", sides: { shim: ORIGINAL, second: true }, skip: existsSync(ORIGINAL) ? skip : "not there" },
+  { name: "Debian's shim", sides: DEBIAN, skip: existsSync(ORIGINAL) ? skip : "not there" },
   { name: "the newest shim", sides: NEWEST, skip: skip === false ? skipNewest : skip },
 ];
 
@@ -223,7 +227,9 @@ for (const original of originals) {
     });
 
     test("a container's figures have the same fields, and the limits the same values", async () => {
-      assert.deepEqual(await figures({}), await figures(original.sides));
+      // 1.6 knows no pressure.
+      const pressure = original.sides.second !== true;
+      assert.deepEqual(await figures({}, pressure), await figures(original.sides, pressure));
     });
 
     test("an exec that the runtime refuses is refused in the same words", async () => {

@@ -12,6 +12,7 @@
 import { Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
+import { isRunning } from "../../linux/pidfd.ts";
 import { fork } from "../../linux/process.ts";
 import { claimSocket } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
@@ -131,6 +132,11 @@ async function adoptOne(shim: Shim, bundle: string, known: Ended | null): Promis
   const settings = { id, runc, rootfs: [], checkpoint: "", criuWork, createFlags: [], ioUid, ioGid };
   const { execs, damaged } = readExecRecords(bundle);
   for (const name of damaged) shim.log.say("warning", `${id}: the exec ${name} is not taken over: no good record`);
+  if (record.ended === null && known === null && !isRunning(record)) {
+    const what =
+      "it ended while no shim was there: unless a daemon held its pipes, up to 64 KiB of a stream may be lost";
+    shim.log.say("warning", `${id}: ${what}`);
+  }
   const container = new Container(shim, settings, record.stdio);
   shim.containers.set(id, container);
   try {

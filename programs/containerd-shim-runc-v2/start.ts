@@ -7,12 +7,13 @@
 // The child is a plain fork: this same image goes on, in a session of its own, with nothing of the caller's open.
 
 import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { Options } from "../../api/task/gen/runc_options.ts";
 import { Any } from "../../api/wellknown/gen/any.ts";
 import { encodeUtf8 } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
-import { fork, newSession, parentId } from "../../linux/process.ts";
+import { fork, newSession, parentId, takeCores } from "../../linux/process.ts";
 import { claimSocket, groupOf, socketDirectory, socketPath } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
 import { STDIN_LIMIT } from "./limits.ts";
@@ -22,6 +23,8 @@ import { joinCgroup } from "./shim-cgroup.ts";
 
 const OOM_SCORE_MAX = 1000;
 const VERSION = 3;
+/** LOG_LEVEL_DEBUG of api/task/bootstrap.proto. */
+const DEBUG_LEVEL = -4;
 
 export function startShim(given: Door, command: CommandLine): number | undefined {
   const env = environment(given);
@@ -42,12 +45,19 @@ export function startShim(given: Door, command: CommandLine): number | undefined
   let child: number;
   try {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
-    const options = bootstrap === null ? legacyOptions(input) : null;
+    const options = bootstrap === null ? legacyOptions(input) : optionsIn(bootstrap);
+    const debug = command.debug || (bootstrap?.logLevel ?? 0) <= DEBUG_LEVEL;
+    const publishBinary = command.publishBinary || (bootstrap?.containerdBinary ?? "");
     const score = oomScore();
+    if ((env["SCHED_CORE"] ?? "") !== "") takeCores();
     child = fork();
     if (child === 0) {
       detach(given, score, [socket.number]);
-      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress, takeOver: null });
+      return serve(
+        given,
+        { ...command, address, debug, publishBinary },
+        { socket, path, directory, ttrpcAddress, takeOver: null },
+      );
     }
     if (options !== null) joinCgroup(options.shimCgroup, child);
     keepAddress(path);
@@ -80,6 +90,12 @@ function legacyOptions(input: Uint8Array) {
   } catch (thrown) {
     throw new Error(`unmarshal options: ${messageOf(thrown)}`, { cause: thrown });
   }
+}
+
+/** The runtime's options among the extensions. */
+function optionsIn({ extensions }: BootstrapParams): Options | null {
+  const found = extensions.find(({ value }) => value?.typeUrl.replace(/^.*\//, "") === Options.typeName);
+  return found?.value == null ? null : parseOptions(found.value);
 }
 
 export function answerOf(bootstrapped: boolean, env: Readonly<Record<string, string>>, address: string): Uint8Array {

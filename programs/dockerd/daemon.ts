@@ -87,6 +87,10 @@ export class Daemon implements Engine {
     this.fifos = new FifoPool(join(settings.execRoot, "fifos"));
   }
 
+  get bundles(): string | null {
+    return this.#own?.bundles(this.settings.namespace) ?? null;
+  }
+
   get containerd(): Containerd {
     return this.#link.current;
   }
@@ -146,6 +150,7 @@ export class Daemon implements Engine {
   }
 
   #ready = false;
+  reconciled: Promise<unknown> = Promise.resolve();
 
   async #settle(): Promise<void> {
     while (this.#background.size > 0) await Promise.all(this.#background);
@@ -180,7 +185,8 @@ export class Daemon implements Engine {
       log: this.log,
       connected: async () => {
         this.images.unpacked.clear();
-        await reconcile(this);
+        this.reconciled = reconcile(this);
+        await this.reconciled;
         this.#ready = true;
       },
       event: (envelope) => this.#hear(envelope),

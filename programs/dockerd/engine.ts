@@ -39,6 +39,10 @@ export interface Engine {
   readonly fifos: FifoPool;
   /** The present connection; replaced after containerd came back. Throws "unavailable" while there is none. */
   readonly containerd: Containerd;
+  /** Where our own containerd has the bundles of this engine's tasks; null with somebody else's containerd. */
+  readonly bundles: string | null;
+  /** Resolves when what the present connection's containerd knows of the containers is taken in. */
+  readonly reconciled: Promise<unknown>;
   /** Set once a shutdown has begun: no restart any more. */
   readonly stopping: boolean;
   /** Work that nobody waits for but that a shutdown must let finish. */

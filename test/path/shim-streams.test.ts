@@ -251,3 +251,17 @@ test("bytes of any kind pass FIFOs exactly, whoever reads them and however often
   await lab.eventually("the sum", () => errors.bytes().toString().startsWith(sum));
   for (const one of [errors, second]) one.stop();
 });
+
+test("binary-v2: a logging program that ends without a word fails the creation, one that says a byte is used", {
+  skip,
+}, async () => {
+  await using lab = await ShimLab.start(["/bin/echo", "out"]);
+  const [silent, ready, out] = ["silent", "ready", "out"].map((name) => join(lab.folder, name));
+  writeFileSync(silent!, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+  writeFileSync(ready!, `#!/bin/sh\nprintf x >&5\nexec 5>&-\ncat <&3 > ${out}\n`, { mode: 0o755 });
+  await assert.rejects(lab.create({ stdout: `binary-v2://${silent}` }), /did not call ready/);
+  await lab.create({ stdout: `binary-v2://${ready}` });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("the logger's file", () => existsSync(out!) && readFileSync(out!, "utf8") === "out\n");
+});

@@ -4,9 +4,12 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { Metrics as MetricsV1 } from "../../api/task/gen/cgroups_v1.ts";
+import { Metrics as MetricsV2 } from "../../api/task/gen/cgroups_v2.ts";
 import { codeOf, messageOf } from "../../base/errors.ts";
-import { ShimLab, type Sides, skip } from "../path/shim-lab.ts";
+import { ShimLab, type Sides, type Spec, skip } from "../path/shim-lab.ts";
 import { newest, skipNewest } from "./newest.ts";
 
 const RUNC = "/usr/sbin/runc";
@@ -185,6 +188,28 @@ function compare(ours: Answers, theirs: Answers): void {
   assert.deepEqual(kept(ours), kept(theirs));
 }
 
+/** What Stats tells of a container with limits, without the figures that change. */
+async function figures(sides: Sides): Promise<unknown> {
+  const limits = (config: Spec) => {
+    config.linux.resources["memory"] = { limit: 64 << 20, swap: 80 << 20 };
+    config.linux.resources["pids"] = { limit: 77 };
+  };
+  const busy = ["/bin/sh", "-c", "dd if=/dev/zero of=/file bs=1M count=8; cat /file > /dev/null; exec sleep 100"];
+  await using lab = await ShimLab.start(busy, limits, { runc: RUNC, ...sides });
+  await lab.create();
+  await lab.task.start({ id: lab.id });
+  await lab.eventually("the file", () => existsSync(join(lab.path, "rootfs/file")));
+  const { typeUrl, value } = (await lab.task.stats({ id: lab.id })).stats!;
+  const unified = typeUrl === MetricsV2.typeName;
+  const decoded = unified ? MetricsV2.decode(value) : MetricsV1.decode(value);
+  const fixed = new Set(["limit", "usageLimit", "swapLimit", "pagesize", "op", "device", "major", "minor"]);
+  const plain = JSON.stringify(decoded, (key, one: unknown) => {
+    if (typeof one === "bigint" || typeof one === "number") return fixed.has(key) ? String(one) : "a number";
+    return one;
+  });
+  return { typeUrl, figures: JSON.parse(plain) };
+}
+
 const NEWEST: Sides = { shim: newest?.shim ?? "", bootstraps: true };
 const originals = [
   { name: "Debian's shim", sides: { shim: ORIGINAL, second: true }, skip: existsSync(ORIGINAL) ? skip : "not there" },
@@ -195,6 +220,10 @@ for (const original of originals) {
   describe(`beside ${original.name}`, { skip: original.skip }, () => {
     test("each call in each state of a task gets the same answer", async () => {
       compare(await life({}), await life(original.sides));
+    });
+
+    test("a container's figures have the same fields, and the limits the same values", async () => {
+      assert.deepEqual(await figures({}), await figures(original.sides));
     });
 
     test("an exec that the runtime refuses is refused in the same words", async () => {

@@ -1,7 +1,7 @@
 // Removing a container. From the moment its row says "removing" nobody can find it any more and its name is free;
 // what it had (snapshot, folder, record in containerd) goes then, and is tried again at the next start if that fails.
 
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import { changeState, type Engine, ROWS } from "../engine.ts";
@@ -30,6 +30,8 @@ export async function removeContainer(engine: Engine, container: Container, opti
   if ((container.running || status === "restarting") && !options.force) throw inUse(container);
   container.removing = true;
   try {
+    // A task that a start cut short left is found, and deleted, through its container.
+    await engine.reconciled.catch(() => {});
     if (container.running) await bringDown(engine, container, { signal: "KILL", timeout: null });
     container.restartTimer?.[Symbol.dispose]();
     container.restartTimer = null;
@@ -79,6 +81,8 @@ export async function sweep(engine: Engine, id: string, relaxed = false): Promis
     if (codeOf(thrown) !== "not_found") throw thrown;
   };
   await Promise.all([containerd.containers.delete(id).catch(missing), containerd.snapshots.remove(id).catch(missing)]);
+  // Of a start that was cut short in the middle of it.
+  if (existsSync(join(engine.settings.execRoot, "net/netns", id))) await engine.networks.detach(id);
   rmSync(hostFiles(engine, id).folder, { recursive: true, force: true });
   rmSync(join(engine.settings.execRoot, "containerd", id), { recursive: true, force: true });
   rmSync(attachSocketPath(engine, id), { force: true });

@@ -8,15 +8,15 @@ import { messageOf } from "../../../base/errors.ts";
 import type { TaskProcess } from "../call/containerd/containerd.ts";
 import { changeState, type Engine, ROWS, saveRunning } from "../engine.ts";
 import { sweepFifoFolders } from "../output/fifos.ts";
-import { ShimStreams } from "../output/shim-streams.ts";
 import { Container } from "./container.ts";
+import { endTask } from "./end-task.ts";
 import { handleExecExit } from "./exec.ts";
 import { handleExit, restartNow } from "./exit.ts";
 import { startHealth } from "./health.ts";
 import { watchRotation } from "./logging.ts";
 import { ZERO_TIME } from "./record.ts";
 import { sweep } from "./remove.ts";
-import { attachSocketPath, logLeftovers, openFifoStreams } from "./start.ts";
+import { logLeftovers, openFifoStreams, shimStreams } from "./start.ts";
 
 /** Exit code of a container whose end nobody saw. */
 const LOST = 255;
@@ -46,7 +46,7 @@ export async function reconcile(engine: Engine): Promise<void> {
     );
   }
   await Promise.all(work);
-  sweepRemoved(engine);
+  sweepRemoved(engine, tasks);
 }
 
 async function reconcileOne(engine: Engine, container: Container, task: TaskProcess | null): Promise<void> {
@@ -101,11 +101,11 @@ async function recheckExec(engine: Engine, execId: string): Promise<void> {
 }
 
 function reopenStreams(engine: Engine, container: Container): void {
-  const { output, config, id } = container.record;
-  container.streams =
-    output === "shim"
-      ? new ShimStreams(attachSocketPath(engine, id), config.OpenStdin === true)
-      : openFifoStreams(engine, container);
+  if (container.record.output === "shim") {
+    const streams = shimStreams(engine, container);
+    streams.hold();
+    container.streams = streams;
+  } else container.streams = openFifoStreams(engine, container);
   watchRotation(engine, container);
 }
 
@@ -151,11 +151,14 @@ async function releaseUnused(engine: Engine): Promise<void> {
 }
 
 /** What a removal left because the daemon or containerd went away in the middle of it. */
-function sweepRemoved(engine: Engine): void {
-  for (const record of engine.records.list(ROWS)) {
-    if (record.state.status === "removing" && !engine.containers.has(record.id)) {
-      engine.background(`sweeping ${record.id}`, sweep(engine, record.id));
-    }
+function sweepRemoved(engine: Engine, tasks: ReadonlyMap<string, TaskProcess>): void {
+  for (const { id, state } of engine.records.list(ROWS)) {
+    if (state.status !== "removing" || engine.containers.has(id)) continue;
+    const ending = tasks.has(id) ? endTask(engine, id) : Promise.resolve();
+    engine.background(
+      `sweeping ${id}`,
+      ending.then(() => sweep(engine, id)),
+    );
   }
 }
 

@@ -15,6 +15,7 @@ import { ShimStreams, shimStdio } from "../output/shim-streams.ts";
 import { notModified } from "../serve/engine/errors.ts";
 import type { Container } from "./container.ts";
 import { emitContainer } from "./emit.ts";
+import { endTask } from "./end-task.ts";
 import { startHealth } from "./health.ts";
 import { writeHostFiles } from "./hostfiles.ts";
 import { lookUpUser, rememberedUser } from "./identity.ts";
@@ -87,7 +88,8 @@ async function bringUp(engine: Engine, container: Container, undo: (() => Promis
     for (const attachment of [...container.pending]) attachment.abandon();
   });
   const pid = await createTask(engine, container, { mounts, ...stdio });
-  undo.push(() => engine.containerd.tasks.delete(id));
+  if (container.streams instanceof ShimStreams) container.streams.hold();
+  undo.push(() => endTask(engine, id));
   await Promise.all([...container.pending].map((attachment) => attachment.connect(container.streams!)));
   container.pending.clear();
   await startTask(engine, container);
@@ -135,7 +137,7 @@ async function openStreams(engine: Engine, container: Container): Promise<Stdio>
     const attachPath = attachSocketPath(engine, record.id);
     mkdirSync(join(engine.settings.execRoot, "attach"), { recursive: true, mode: 0o700 });
     container.record = { ...record, output: "shim" };
-    container.streams = new ShimStreams(attachPath, stdin);
+    container.streams = shimStreams(engine, container);
     return shimStdio(log, { attachPath, stdin });
   }
   const paths = fifoPaths(engine, container);
@@ -147,6 +149,11 @@ async function openStreams(engine: Engine, container: Container): Promise<Stdio>
 
 export function attachSocketPath(engine: Engine, id: string): string {
   return join(engine.settings.execRoot, "attach", `${id.slice(0, 32)}.sock`);
+}
+
+export function shimStreams(engine: Engine, { record: { id, config } }: Container): ShimStreams {
+  const bundle = engine.bundles === null ? null : join(engine.bundles, id);
+  return new ShimStreams({ socketPath: attachSocketPath(engine, id), hasStdin: config.OpenStdin === true, bundle });
 }
 
 function fifoPaths(engine: Engine, container: Container): FifoPaths {

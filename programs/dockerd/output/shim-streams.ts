@@ -1,6 +1,8 @@
 // Output that the shim owns: it writes the log and fans out over a socket beside it. Every attached client gets its own
 // connection, from which dockerd reads as fast as its client does: what a slow one has not read the shim keeps.
 
+import { closeSync, constants, openSync } from "node:fs";
+import { join } from "node:path";
 import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
@@ -16,15 +18,34 @@ import type { ContainerLog } from "../containers/logging.ts";
 import { FrameReader } from "./frames.ts";
 import { Subscription } from "./subscription.ts";
 
+const PIPES = ["stdout.fifo", "stderr.fifo"];
+
 export class ShimStreams implements ContainerStreams {
   readonly keepsForClients = true;
   readonly #socketPath: string;
   readonly #hasStdin: boolean;
   readonly #subscriptions = new Set<Subscription>();
+  readonly #bundle: string | null;
+  #pipes: number[] = [];
 
-  constructor(socketPath: string, hasStdin: boolean) {
-    this.#socketPath = socketPath;
-    this.#hasStdin = hasStdin;
+  /** `bundle`: of the container's task; null when it is not known. */
+  constructor(of: { socketPath: string; hasStdin: boolean; bundle: string | null }) {
+    this.#socketPath = of.socketPath;
+    this.#hasStdin = of.hasStdin;
+    this.#bundle = of.bundle;
+  }
+
+  /** The task is there. Its pipes are kept open here, too: what a shim had not read when it was killed is lost with the
+   *  last one who has them open, which may else be the container's process. */
+  hold(): void {
+    if (this.#bundle === null || this.#pipes.length > 0) return;
+    for (const name of PIPES) {
+      try {
+        this.#pipes.push(openSync(join(this.#bundle, name), constants.O_RDONLY | constants.O_NONBLOCK));
+      } catch {
+        // A shim of another make, or a terminal, has none.
+      }
+    }
   }
 
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
@@ -81,6 +102,7 @@ export class ShimStreams implements ContainerStreams {
   }
 
   close(): void {
+    for (const pipe of this.#pipes.splice(0)) closeSync(pipe);
     // Subscriptions end by themselves when the shim closes their connections.
   }
 }

@@ -120,7 +120,8 @@ export class Subscription implements Disposable {
 
   async #read(connection: Connection, subscribed: () => void): Promise<End> {
     const reader = new FrameReader();
-    const end: End = { told: true, error: null };
+    // A connection that ends before its answer is one that nobody had taken.
+    const end: End = { told: false, error: null };
     const piece = new Uint8Array(PIECE);
     try {
       for (;;) {
@@ -129,7 +130,7 @@ export class Subscription implements Disposable {
         for (const { type, payload } of reader.push(piece.subarray(0, count))) {
           if (type === FRAME_STDOUT || type === FRAME_STDERR) await this.#sink.take(type, payload);
           else if (type === FRAME_SUBSCRIBED) {
-            // Such a shim tells the end; until it did, the end of the connection is a loss.
+            // One that says nothing of it never tells the end.
             end.told = payload.length === 0;
             subscribed();
           } else if (type === FRAME_END) end.told = true;

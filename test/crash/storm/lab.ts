@@ -14,6 +14,9 @@ const COMMAND_TIMEOUT = 60_000;
 const ANSWER_TIMEOUT = 30_000;
 const SETTLE = 10_000;
 const POLL = 20;
+/** Milliseconds to watch for a runtime, and between two looks at which shims there are. */
+const RUNTIME_TIMEOUT = 400;
+const RUNTIME_LOOK = 50;
 /** The daemon's name for the runtime that crashes on order. */
 export const CRASHING = "crashing";
 
@@ -82,10 +85,23 @@ export class StormLab extends Lab {
     }
   }
 
-  /** Children of shims that are neither a container's process nor a logger: the runtime at work. */
-  runtimes(): number[] {
-    const shims = new Set(this.pids("containerd-shim-runc-v2"));
-    return [...shims].filter((pid) => shims.has(parentOf(pid)));
+  /** Watches the shims for a while for the runtime at work (a clone of the shim, or a program of its own), which lives
+   *  for milliseconds; null when none came. */
+  async runtime(): Promise<number | null> {
+    for (const late = Date.now() + RUNTIME_TIMEOUT; Date.now() < late; await sleep(5)) {
+      const shims = this.pids("containerd-shim-runc-v2");
+      for (const until = Date.now() + RUNTIME_LOOK; Date.now() < until; await new Promise(setImmediate)) {
+        const children = shims.flatMap((pid) => textOf(`/proc/${pid}/task/${pid}/children`).trim().split(" "));
+        const found = children.find((pid) => /^(containerd-shim|runc|crashing)/.test(textOf(`/proc/${pid}/comm`)));
+        if (found !== undefined) return Number(found);
+      }
+    }
+    return null;
+  }
+
+  /** Whether the last order was taken. */
+  ordered(): boolean {
+    return !existsSync(join(this.path, "order"));
   }
 
   /** What is there of containers once all are removed; empty when nothing is. */

@@ -78,7 +78,7 @@ export class Storm {
     const { figures } = this;
     const plans = Array.from({ length: 1 + this.#random.below(3) }, (_, at) => this.#plan(`r${number}-${at}`));
     const victims = this.#random.pick(VICTIMS);
-    const wait = this.#random.below(700);
+    const wait = victims[0] === "runtime" ? this.#random.below(200) : this.#random.below(700);
     const before = figures.defects.length;
     const crashing = this.#random.oneIn(3);
     if (crashing) this.#lab.order(`${this.#random.pick(FAILPOINT_NAMES)}=kill`);
@@ -86,12 +86,13 @@ export class Storm {
     const meddling = sleep(this.#random.below(500)).then(() => this.#meddle(plans));
     await sleep(wait);
     for (const victim of victims) {
-      this.#kill(victim);
+      await this.#kill(victim);
       if (this.#random.oneIn(2)) await sleep(this.#random.below(60));
     }
     const started = await starting;
     await meddling;
     await this.#lab.answering();
+    if (crashing && this.#lab.ordered()) figures.kills["failpoint"] = (figures.kills["failpoint"] ?? 0) + 1;
     for (const one of started) await this.#check(one).catch((thrown) => this.#defect(one, (thrown as Error).message));
     if (figures.defects.length === before || !this.#hold) await this.#remove(started);
     figures.rounds++;
@@ -104,14 +105,14 @@ export class Storm {
 
   #plan(name: string): Plan {
     const mark = `storm-${this.#lab.netns.slice(-6)}-${name}`;
-    const lines = this.#random.oneIn(3) ? null : 20 + this.#random.below(1500);
+    const pause = this.#random.pick(["", "usleep 500; ", "usleep 3000; "]);
+    const lines = this.#random.oneIn(3) ? null : 20 + this.#random.below(pause === "" ? 1500 : 300);
     const code = this.#random.below(100);
     const condition = lines === null ? "true" : `[ $n -lt ${lines} ]`;
-    const pause = this.#random.pick(["", "usleep 500; ", "usleep 3000; "]);
     const body = `echo $n; echo $n >&2; n=$((n+1)); ${pause}`;
     const script = `: ${mark}; n=0; while ${condition}; do ${body}done; exit ${code}`;
     const endless = lines === null && pause === "" ? script.replace("done;", "usleep 100; done;") : script;
-    const runtime = this.#random.oneIn(4) ? ["--runtime", CRASHING] : [];
+    const runtime = this.#random.oneIn(3) ? ["--runtime", CRASHING] : [];
     const net = this.#random.oneIn(4) ? [] : ["--network", "none"];
     return { name, mark, lines, code, args: [...runtime, ...net, "busybox", "sh", "-c", endless] };
   }
@@ -138,8 +139,13 @@ export class Storm {
     else if (act === 3) await this.#lab.run("top", name);
   }
 
-  #kill(victim: string): void {
-    const pids = victim === "runtime" ? this.#lab.runtimes() : this.#lab.pids(victim);
+  async #kill(victim: string): Promise<void> {
+    const runtime = victim === "runtime" ? await this.#lab.runtime() : null;
+    const pids = victim === "runtime" ? [] : this.#lab.pids(victim);
+    if (runtime !== null) {
+      if (this.#random.oneIn(2)) await sleep(this.#random.below(4));
+      pids.push(runtime);
+    }
     if (pids.length === 0) return;
     try {
       process.kill(this.#random.pick(pids), "SIGKILL");

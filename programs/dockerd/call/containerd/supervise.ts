@@ -32,6 +32,11 @@ export class OwnContainerd {
     return join(this.#folder, "containerd.pid");
   }
 
+  /** The folder of its tasks' bundles. */
+  bundles(namespace: string): string {
+    return join(this.#folder, "daemon/io.containerd.runtime.v2.task", namespace);
+  }
+
   /** Starts it unless it runs, and waits until its socket is there. */
   async ensure(): Promise<void> {
     if (this.#pid() !== null && existsSync(this.socket)) return;

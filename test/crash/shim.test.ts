@@ -50,9 +50,11 @@ const shims = () => lab.pids(SHIM).filter(alive);
 
 async function killShim(name: string): Promise<void> {
   const id = lab.docker("inspect", "-f", "{{.Id}}", name).trim();
-  const victim = shims().find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(id));
-  process.kill(victim!, "SIGKILL");
-  await until("the shim's end", () => !alive(victim!));
+  const find = () => shims().find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(id));
+  await until("its shim", () => find() !== undefined);
+  const victim = find()!;
+  process.kill(victim, "SIGKILL");
+  await until("the shim's end", () => !alive(victim));
 }
 
 function assertNumbered(text: string, count: number): void {
@@ -63,7 +65,7 @@ function assertNumbered(text: string, count: number): void {
 }
 
 test("docker run, attach, wait and logs -f go on to the container's own end", { skip }, async () => {
-  const script = "n=0; while [ $n -lt 1000 ]; do echo $n; n=$((n+1)); usleep 1000; done; exit 7";
+  const script = "n=0; while [ $n -lt 1000 ]; do echo $n; n=$((n+1)); usleep 3000; done; exit 7";
   const run = client("run", "--name", "writer", "busybox", "sh", "-c", script);
   await until("the first lines", () => run.output.length > 20);
   const attach = client("attach", "writer");

@@ -1,8 +1,9 @@
 // `npm run storm -- --rounds N --seed S`: N rounds of the storm, with the figures at the end; the same seed makes the
 // same choices. Ends with 1 when something was not as it should be; with --stop at the first such round, and everything
-// is left there to be looked at.
+// is left there to be looked at. With --execs M it is M executed processes through one shim instead.
 
 import { parseArgs } from "node:util";
+import { execFigures } from "./execs.ts";
 import { StormLab } from "./lab.ts";
 import { Storm } from "./storm.ts";
 
@@ -11,11 +12,16 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     stop: { type: "boolean", default: false },
+    execs: { type: "string" },
   },
 });
 const rounds = Number(values.rounds);
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
+if (values.execs !== undefined) {
+  say(JSON.stringify(await execFigures(Number(values.execs))));
+  process.exit(0);
+}
 await using lab = new StormLab();
 await lab.up();
 const storm = new Storm(lab, Number(values.seed), { say, hold: values.stop });

@@ -21,6 +21,8 @@ export interface Figures {
   refused: number;
   /** Ends that were told as 255 because nobody who knew was left. */
   unknown: number;
+  /** Containers that ended while shim, containerd and dockerd were dead: nobody kept what was in their pipes. */
+  tails: number;
   lines: number;
   defects: string[];
 }
@@ -61,8 +63,10 @@ export class Storm {
   readonly #random: Random;
   readonly #say: (line: string) => void;
   readonly #hold: boolean;
+  /** In the round at hand. */
+  readonly #killed = new Set<string>();
   readonly figures: Figures = {
-    ...{ rounds: 0, containers: 0, kills: {}, refused: 0, unknown: 0, lines: 0 },
+    ...{ rounds: 0, containers: 0, kills: {}, refused: 0, unknown: 0, tails: 0, lines: 0 },
     defects: [],
   };
 
@@ -80,6 +84,7 @@ export class Storm {
     const victims = this.#random.pick(VICTIMS);
     const wait = victims[0] === "runtime" ? this.#random.below(200) : this.#random.below(700);
     const before = figures.defects.length;
+    this.#killed.clear();
     const crashing = this.#random.oneIn(3);
     if (crashing) this.#lab.order(`${this.#random.pick(FAILPOINT_NAMES)}=kill`);
     const starting = Promise.all(plans.map((plan) => this.#start(plan)));
@@ -149,6 +154,7 @@ export class Storm {
     if (pids.length === 0) return;
     try {
       process.kill(this.#random.pick(pids), "SIGKILL");
+      this.#killed.add(victim);
       this.figures.kills[victim] = (this.figures.kills[victim] ?? 0) + 1;
     } catch {
       // It ended by itself just now.
@@ -198,9 +204,20 @@ export class Storm {
       this.figures.lines++;
     }
     if (one.lines === null || !whole) return;
+    if (next.stdout < one.lines && this.#tailMayBeLost(one)) {
+      this.figures.tails++;
+      return;
+    }
     for (const stream of ["stdout", "stderr"] as const) {
       if (next[stream] !== one.lines) this.#defect(one, `${next[stream]} of ${one.lines} lines of ${stream}`);
     }
+  }
+
+  /** Then the shim that took over must have said so. */
+  #tailMayBeLost(one: Started): boolean {
+    if (!["containerd-shim-runc-v2", "containerd", "dockerd"].every((victim) => this.#killed.has(victim))) return false;
+    const log = readFileSync(join(this.#lab.engine.places.run, "containerd/containerd.log"), "utf8");
+    return log.includes(`${one.id}: it ended while no shim was there`);
   }
 
   async #remove(started: readonly Started[]): Promise<void> {

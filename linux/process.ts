@@ -173,3 +173,12 @@ export function pause(milliseconds: number): void {
   );
   while (door().syscall(nr.SYS_nanosleep, time, time) === -EINTR);
 }
+
+// include/uapi/linux/prctl.h, since Linux 5.14
+const PR_SCHED_CORE = 62;
+const PR_SCHED_CORE_CREATE = 1;
+
+/** From now on this process and its children share a processor core with each other only. */
+export function takeCores(): void {
+  must("prctl", "PR_SCHED_CORE", door().syscall(nr.SYS_prctl, PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, 0, 0));
+}

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const FILE_LINES = 400;
 const LINE_COLUMNS = 120;
 /** Of what ships: without its tests and the build's compiler. */
-const RUST_LINES = 1550;
+const RUST_LINES = 1600;
 const COMPILER = "host/src/compile.rs";
 
 /** Folder -> the folders it may import from (ARCHITECTURE.md, "imports go one way"). */

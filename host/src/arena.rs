@@ -2,9 +2,10 @@
 //! room the image will have in the executable, so that every block lies where it will be found again; in a program that
 //! was started, chunks are mapped wherever the kernel puts them, and blocks of the image are never used again.
 //! Large blocks are mappings of their own and go back to the kernel when freed; small ones go to the free list of their
-//! class. Single-threaded by construction.
+//! class. The engine cuts its own small blocks from pages: those are whole pages here, too. Single-threaded.
 //!
-//! Block layout: 8 bytes holding the usable size, then the usable bytes (8-aligned, which is all QuickJS asks for).
+//! Block layout: 8 bytes holding the usable size, then the usable bytes (8-aligned, which is all QuickJS asks for);
+//! these never begin where a page does. A page has no header.
 
 use rquickjs_sys as js;
 use std::ffi::c_void;
@@ -20,8 +21,13 @@ const CHUNK: usize = 1 << 20;
 const POPULATED: usize = 128 << 10;
 /// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
-/// Larger blocks (the engine's pages) are mappings of their own once a chunk was full: who is busy once shrinks again.
-const PAGED: usize = 2 << 10;
+const PAGE: usize = 4096;
+/// Pages are cut from runs of this many bytes, so that they do not lie scattered between other blocks.
+const RUN: usize = 16 * PAGE;
+/// A block of so many bytes is a page. Larger ones are mappings once a chunk was full: who is busy once shrinks again.
+const PAGED: std::ops::RangeInclusive<usize> = PAGE / 8 * 7 + 1..=PAGE;
+/// Free pages that are kept when memory is given back.
+const KEPT: usize = 4;
 /// Classes of 16 bytes up to 512, then four to each doubling.
 const FINE_LIMIT: usize = 512;
 const FINE_CLASSES: usize = FINE_LIMIT / 16;
@@ -32,6 +38,9 @@ struct Arena {
     end: usize,
     chunks: usize,
     free: [*mut u8; CLASSES],
+    /// What is left of the current run, and pages that were freed.
+    run: Range<usize>,
+    free_pages: *mut u8,
     /// The heap image's place, empty without one.
     image: Range<usize>,
     /// Everything must come from the room, and what is freed is wiped.
@@ -40,8 +49,20 @@ struct Arena {
     served: usize,
 }
 
-static mut ARENA: Arena =
-    Arena { next: 0, end: 0, chunks: 0, free: [null_mut(); CLASSES], image: 0..0, building: false, served: 0 };
+static mut ARENA: Arena = Arena {
+    next: 0,
+    end: 0,
+    chunks: 0,
+    free: [null_mut(); CLASSES],
+    run: 0..0,
+    free_pages: null_mut(),
+    image: 0..0,
+    building: false,
+    served: 0,
+};
+
+/// Free pages that the kernel has taken back.
+static mut RELEASED: Vec<usize> = Vec::new();
 
 /// From now on all blocks come from `room`.
 ///
@@ -55,15 +76,16 @@ pub unsafe fn build_in(room: Range<usize>) {
 /// Where the room is used up to, and how many blocks were given out.
 pub fn built() -> (usize, usize) {
     // SAFETY: one thread.
-    unsafe { ((*addr_of!(ARENA)).next, (*addr_of!(ARENA)).served) }
+    let arena = unsafe { &*addr_of!(ARENA) };
+    (if arena.run.end == arena.next { arena.run.start } else { arena.next }, arena.served)
 }
 
 /// Gives up the holes in what was built so far: what comes next lies together, from the next page on.
 pub fn turn_page() {
     // SAFETY: one thread; the room ends at a page.
     let arena = unsafe { &mut *addr_of_mut!(ARENA) };
-    arena.free = [null_mut(); CLASSES];
-    arena.next = arena.next.next_multiple_of(4096);
+    (arena.free, arena.free_pages, arena.run) = ([null_mut(); CLASSES], null_mut(), 0..0);
+    arena.next = arena.next.next_multiple_of(PAGE);
 }
 
 /// Goes on with a heap image. Its blocks are given up when they are freed: to use them again would cost a page each.
@@ -108,34 +130,84 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
         };
         return if arena.building { cut(arena, length - HEADER) } else { map(length) };
     }
+    if PAGED.contains(&size) {
+        return page(arena);
+    }
     let (class, usable) = class_of(size);
     let head = arena.free[class];
     if !head.is_null() {
-        arena.free[class] = *(head as *mut *mut u8);
-        *(head as *mut *mut u8) = null_mut();
+        arena.free[class] = std::mem::replace(&mut *(head as *mut *mut u8), null_mut());
         return head as *mut c_void;
     }
-    if size > PAGED && arena.chunks > 1 { map((size + HEADER).next_multiple_of(4096)) } else { cut(arena, usable) }
+    if size > PAGE && arena.chunks > 1 { map((size + HEADER).next_multiple_of(PAGE)) } else { cut(arena, usable) }
 }
 
-/// A new block from the current chunk. What is left of a chunk that is too short is given up.
+unsafe fn page(arena: &mut Arena) -> *mut c_void {
+    let head = arena.free_pages;
+    if !head.is_null() {
+        arena.free_pages = std::mem::replace(&mut *(head as *mut *mut u8), null_mut());
+        return head as *mut c_void;
+    }
+    if let Some(released) = (*addr_of_mut!(RELEASED)).pop() {
+        return released as *mut c_void;
+    }
+    if arena.run.is_empty() {
+        if !has(arena, RUN + PAGE) {
+            return null_mut();
+        }
+        let start = arena.next.next_multiple_of(PAGE);
+        (arena.run, arena.next) = (start..start + RUN, start + RUN);
+    }
+    arena.run.start += PAGE;
+    (arena.run.start - PAGE) as *mut c_void
+}
+
+/// Lets the kernel have the free pages, but for a few.
+pub fn give_back() {
+    // SAFETY: one thread; free pages hold nothing but the link to the next.
+    unsafe {
+        let mut link = addr_of_mut!((*addr_of_mut!(ARENA)).free_pages);
+        for _ in 0..KEPT {
+            if !(*link).is_null() {
+                link = *link as *mut *mut u8;
+            }
+        }
+        let mut page = std::mem::replace(&mut *link, null_mut());
+        while !page.is_null() {
+            let next = *(page as *mut *mut u8);
+            libc::madvise(page as *mut c_void, PAGE, libc::MADV_DONTNEED);
+            (*addr_of_mut!(RELEASED)).push(page as usize);
+            page = next;
+        }
+    }
+}
+
+/// A new block from the current chunk.
 unsafe fn cut(arena: &mut Arena, usable: usize) -> *mut c_void {
-    let block = usable + HEADER;
-    if block > arena.end - arena.next {
-        if arena.building {
-            return null_mut();
-        }
-        let chunk = map(CHUNK) as usize;
-        if chunk == 0 {
-            return null_mut();
-        }
-        libc::madvise((chunk - HEADER) as *mut c_void, POPULATED, MADV_POPULATE_WRITE);
-        (arena.next, arena.end, arena.chunks) = (chunk, chunk - HEADER + CHUNK, arena.chunks + 1);
+    if !has(arena, usable + 2 * HEADER) {
+        return null_mut();
+    }
+    if (arena.next + HEADER) % PAGE == 0 {
+        arena.next += HEADER;
     }
     let start = arena.next as *mut u8;
-    arena.next += block;
+    arena.next += usable + HEADER;
     *(start as *mut usize) = usable;
     start.add(HEADER) as *mut c_void
+}
+
+/// Whether the current chunk has so many bytes, after another one was asked for. What is left of the last is given up.
+unsafe fn has(arena: &mut Arena, bytes: usize) -> bool {
+    if bytes <= arena.end - arena.next {
+        return true;
+    }
+    let chunk = if arena.building { 0 } else { map(CHUNK) as usize };
+    if chunk == 0 {
+        return false;
+    }
+    libc::madvise((chunk - HEADER) as *mut c_void, POPULATED, MADV_POPULATE_WRITE);
+    (arena.next, arena.end, arena.chunks) = (chunk, chunk - HEADER + CHUNK, arena.chunks + 1);
+    true
 }
 
 /// A block that is a mapping of its own; `length` counts the header and is whole pages.
@@ -171,7 +243,12 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
         // What a block held must not show in the image.
         std::ptr::write_bytes(block as *mut u8, 0, usable);
     }
-    if (usable + HEADER) % 4096 == 0 { // It fills pages, as no class does.
+    if usable == PAGE {
+        *(block as *mut *mut u8) = arena.free_pages;
+        arena.free_pages = block as *mut u8;
+        return;
+    }
+    if (usable + HEADER) % PAGE == 0 { // It fills pages, as no class does.
         if !arena.building {
             libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, usable + HEADER);
         }
@@ -204,7 +281,7 @@ unsafe extern "C" fn usable_size(block: *const c_void) -> js::size_t {
     if block.is_null() {
         return 0;
     }
-    *((block as *const u8).sub(HEADER) as *const usize) as js::size_t
+    if block as usize % PAGE == 0 { PAGE as js::size_t } else { *(block as *const usize).sub(1) as js::size_t }
 }
 
 #[cfg(test)]

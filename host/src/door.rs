@@ -1,7 +1,7 @@
 //! The door: the few primitives through which TypeScript reaches the machine. Mechanism only; what a number means is
 //! known in linux/ (TypeScript). Border names and their order are those of linux/door.ts.
 
-use crate::{lines, seccomp, text, Start};
+use crate::{arena, lines, seccomp, text, Start};
 use rquickjs_sys as js;
 use std::ffi::{c_char, c_int, CStr};
 
@@ -118,9 +118,16 @@ fn number(context: *mut js::JSContext, value: i64) -> js::JSValue {
     }
 }
 
-/// collect(): frees objects that only refer to each other; gives the address of this very frame: below it all is free.
+// Added to the engine (tools/build/source.ts).
+extern "C" {
+    fn gantry_collect(runtime: *mut js::JSRuntime);
+}
+
+/// collect(): frees objects that only refer to each other, and pages of no use; gives the address of this very frame:
+/// below it all is free.
 unsafe extern "C" fn collect(context: Context, _this: Value, _count: c_int, _arguments: Arguments) -> Value {
-    js::JS_RunGC(js::JS_GetRuntime(context));
+    gantry_collect(js::JS_GetRuntime(context));
+    arena::give_back();
     let here = 0u8;
     number(context, std::ptr::addr_of!(here) as i64)
 }

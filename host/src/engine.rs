@@ -9,7 +9,7 @@ use std::ops::Range;
 pub const STACK_LIMIT: usize = 2 << 20;
 /// Bytes allocated beyond what the program begins with before the first collection of cycles; then each time the heap
 /// has grown by half.
-const COLLECT_AFTER: js::size_t = 1 << 20;
+pub const COLLECT_AFTER: usize = 1 << 20;
 
 /// The engine cuts small blocks, header included, from pages of one size each.
 const BLOCK_HEADER: js::size_t = 8;
@@ -74,7 +74,7 @@ impl Engine {
         unsafe {
             let runtime = js::JS_NewRuntime2(arena::functions(), std::ptr::null_mut());
             js::JS_SetMaxStackSize(runtime, STACK_LIMIT as js::size_t);
-            js::JS_SetGCThreshold(runtime, COLLECT_AFTER);
+            js::JS_SetGCThreshold(runtime, COLLECT_AFTER as js::size_t);
             js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), std::ptr::null_mut());
             let context = js::JS_NewContextRaw(runtime);
             let seed = Seed::find(context);
@@ -119,15 +119,6 @@ impl Engine {
         let main = js::JS_GetPropertyStr(self.context, global, c"main".as_ptr());
         js::JS_FreeValue(self.context, global);
         main
-    }
-
-    /// Collects what the top level left behind, and counts the next collection from the `held` bytes that stay.
-    ///
-    /// # Safety
-    /// As for `drain`.
-    pub unsafe fn rest(&self, held: usize) {
-        js::JS_RunGC(self.runtime);
-        js::JS_SetGCThreshold(self.runtime, held as js::size_t + COLLECT_AFTER);
     }
 
     /// Fills the holes that were left in the engine's pages of small blocks, and begins a page of each size: what the

@@ -5,7 +5,7 @@
 //!
 //!     room ─▶ engine, top level, door ─▶ collect, settle seeds, forget the stack ─▶ file ─▶ segment ─▶ wake ─▶ main
 
-use crate::engine::{Engine, STACK_LIMIT};
+use crate::engine::{Engine, COLLECT_AFTER, STACK_LIMIT};
 use crate::{arena, door};
 use rquickjs_sys as js;
 use std::ffi::{c_void, CStr};
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 // Added to the engine (tools/build/source.ts): no object made so far is collected, and none that lies there is counted.
 extern "C" {
-    fn gantry_settle(runtime: *mut js::JSRuntime) -> bool;
+    fn gantry_settle(runtime: *mut js::JSRuntime, more: usize) -> bool;
     fn gantry_set_image(start: *const c_void, size: usize);
 }
 
@@ -50,8 +50,8 @@ pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
     }
     let main = engine.main();
     let door = door::make(engine.context);
-    engine.rest(arena::built().0 - base);
-    if !gantry_settle(engine.runtime) {
+    js::JS_RunGC(engine.runtime);
+    if !gantry_settle(engine.runtime, COLLECT_AFTER) {
         return Err("the room is too small".into());
     }
     let fresh = engine.fill_holes();

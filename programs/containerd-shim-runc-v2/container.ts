@@ -388,7 +388,8 @@ export class Container {
         this.#pausing = false;
       }
       // It may have ended meanwhile.
-      if (this.init.ended === null) this.init.status = to;
+      if (this.init.ended !== null) return;
+      this.init.status = to;
       announce[to === "paused" ? "paused" : "resumed"](this.#shim.events, this);
     });
   }

@@ -6,6 +6,9 @@ export const COPY_CHUNK_SMALL = 3 << 10;
 export const COPY_CHUNK = 64 << 10;
 /** Bytes moved from one stream before others get their turn. */
 export const COPY_TURN = 256 << 10;
+/** Bytes that the pipe of a stream takes while output flows, and else. */
+export const PIPE_BUSY = 512 << 10;
+export const PIPE_IDLE = 64 << 10;
 /** Milliseconds without a chunk of some size after which the buffers for large ones are given back. */
 export const RELAX_INTERVAL = 100;
 /** Bytes of stdin of `start`, `-info` and of a publish command: options are some hundred. */
@@ -36,7 +39,7 @@ export const EVENT_ATTEMPTS = 5;
 export const EVENT_RETRY_FIRST = 50;
 export const EVENT_RETRY_LAST = 10_000;
 /** Milliseconds that the end of the shim waits for its last events and answers. It stays on for clients that still read
- *  (ATTACH_LINGER is what each of them has), and serves nobody else then. */
+ *  (ATTACH_FAREWELL is what each of them has), and serves nobody else then. */
 export const SHUTDOWN_TIMEOUT = 3_000;
 export const SHUTDOWN_INTERVAL = 5;
 export const LINGER_INTERVAL = 50;
@@ -56,8 +59,11 @@ export const ATTACH_SPILL_LIMIT = 256 << 20;
 export const ATTACH_TURN = 1 << 20;
 /** Milliseconds without any progress after which a client with a full queue is cut. */
 export const ATTACH_STALL_TIMEOUT = 2_000;
-/** Milliseconds without any progress that a client which is to go (cut, or at the end of the output) has. */
+/** Milliseconds without any progress that a client has to read why it was cut. */
 export const ATTACH_LINGER = 10_000;
+/** The same for what is left for it at the end of the output: somebody may look at a page of it for long, and holds up
+ *  nobody. */
+export const ATTACH_FAREWELL = 24 * 3600_000;
 /** Milliseconds that the output of a container taken over waits for the clients which watched it before. */
 export const ATTACH_RETURN_TIMEOUT = 2_000;
 /** Bytes of one line of the shim's own log. */

@@ -7,12 +7,14 @@
 // The child is a plain fork: this same image goes on, in a session of its own, with nothing of the caller's open.
 
 import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { Options } from "../../api/task/gen/runc_options.ts";
 import { Any } from "../../api/wellknown/gen/any.ts";
 import { encodeUtf8 } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
-import { fork, newSession, parentId } from "../../linux/process.ts";
+import { fork, newSession, parentId, takeCores } from "../../linux/process.ts";
+import { kill, SIGKILL } from "../../linux/signal.ts";
 import { claimSocket, groupOf, socketDirectory, socketPath } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
 import { STDIN_LIMIT } from "./limits.ts";
@@ -22,6 +24,8 @@ import { joinCgroup } from "./shim-cgroup.ts";
 
 const OOM_SCORE_MAX = 1000;
 const VERSION = 3;
+/** LOG_LEVEL_DEBUG of api/task/bootstrap.proto. */
+const DEBUG_LEVEL = -4;
 
 export function startShim(given: Door, command: CommandLine): number | undefined {
   const env = environment(given);
@@ -41,22 +45,26 @@ export function startShim(given: Door, command: CommandLine): number | undefined
   }
   // Ends without a byte if this process is killed before the daemon has its answer: then nobody knows of the child.
   const answered = fd.pipe();
-  let child: number;
+  let child = 0;
   try {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
-    const options = bootstrap === null ? legacyOptions(input) : null;
+    const options = bootstrap === null ? legacyOptions(input) : optionsIn(bootstrap);
+    const debug = command.debug || (bootstrap?.logLevel ?? 0) <= DEBUG_LEVEL;
+    const publishBinary = command.publishBinary || (bootstrap?.containerdBinary ?? "");
     const score = oomScore();
+    if ((env["SCHED_CORE"] ?? "") !== "") takeCores();
     child = fork();
     if (child === 0) {
       answered.write.close();
       detach(given, score, [socket.number, answered.read.number]);
       const own = { socket, path, directory, ttrpcAddress, takeOver: null, answered: answered.read };
-      return serve(given, { ...command, address }, own);
+      return serve(given, { ...command, address, debug, publishBinary }, own);
     }
     answered.read.close();
     if (options !== null) joinCgroup(options.shimCgroup, child);
     keepAddress(path);
   } catch (thrown) {
+    if (child > 0) kill(child, SIGKILL);
     fd.unlinkIfThere(path);
     throw thrown;
   }
@@ -86,6 +94,12 @@ function legacyOptions(input: Uint8Array) {
   } catch (thrown) {
     throw new Error(`unmarshal options: ${messageOf(thrown)}`, { cause: thrown });
   }
+}
+
+/** The runtime's options among the extensions. */
+function optionsIn({ extensions }: BootstrapParams): Options | null {
+  const found = extensions.find(({ value }) => value?.typeUrl.replace(/^.*\//, "") === Options.typeName);
+  return found?.value == null ? null : parseOptions(found.value);
 }
 
 export function answerOf(bootstrapped: boolean, env: Readonly<Record<string, string>>, address: string): Uint8Array {

@@ -1,8 +1,9 @@
 // Slow, stalled and passing clients of the attach socket: the container goes at its own speed, whoever watches.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -150,6 +151,32 @@ test("a client that stops reading beyond what is kept for it is cut with a sente
   assert.equal(dead.error, "the client did not read for too long");
   assert(statSync(log).size > 0);
   assert.equal(spills(lab), 0);
+});
+
+test("where nothing can be kept on a full disk a slow client paces the container and loses nothing", {
+  skip,
+}, async () => {
+  const { bytes, sha256 } = expected(20);
+  await using lab = await ShimLab.start(writing(20));
+  const disk = join(lab.folder, "disk");
+  mkdirSync(disk);
+  assert.equal(spawnSync("mount", ["-t", "tmpfs", "-o", "size=300k", "tmpfs", disk]).status, 0);
+  try {
+    const socket = join(lab.folder, "attach");
+    const uri = `json-file://${disk}/c.log?attach=${socket}`;
+    await lab.create({ stdout: uri, stderr: uri });
+    const slow = await Reader.subscribe(socket);
+    slow.socket.pause();
+    await lab.task.start({ id: lab.id });
+    await sleep(1000);
+    assert(!over(lab), "the container waits");
+    slow.socket.resume();
+    await lab.eventually("every byte", () => slow.bytes === bytes, 20_000);
+    assert.deepEqual([slow.hash.digest("hex"), slow.error], [sha256, null]);
+    assert.equal(spills(lab), 0);
+  } finally {
+    spawnSync("umount", ["-l", disk]);
+  }
 });
 
 test("what a slow client has not read when the container is gone still reaches it", { skip }, async () => {

@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
+import { Options } from "../../api/task/gen/runc_options.ts";
 import { Task } from "../../api/task/gen/task_v2.ts";
 import { makeBundle } from "../../bench/bundle.ts";
 import { nodeClock } from "../../runtime/node/runtime.ts";
@@ -117,5 +119,30 @@ test("a socket's path that is too long for the kernel is refused before anything
   assert.equal(status, 1);
   assert.match(stderr, /longer than 107 bytes/);
   assert.deepEqual(readdirSync(folder), [basename(directory)]);
+  rmSync(folder, { recursive: true });
+});
+
+test("bootstrap parameters carry the runtime's options: the shim joins the group they name", { skip }, async () => {
+  const bundle = makeBundle(["/bin/true"]);
+  const folder = mkdtempSync(join(tmpdir(), "gantry-shim-boot-"));
+  const [namespace, group] = [basename(folder), `/gantry-test-${basename(folder)}`];
+  const value = Options.encode(Options.create({ shimCgroup: group }));
+  const params = { instanceId: "a", namespace, logLevel: -4, socketDir: join(folder, "s") };
+  const extensions = [{ value: { typeUrl: Options.typeName, value } }];
+  const input = BootstrapParams.encode(BootstrapParams.create({ ...params, extensions }));
+  const args = ["-namespace", namespace, "-id", "a", "-address", join(folder, "c"), "start"];
+  const started = spawnSync(SHIM, args, { cwd: bundle.path, input });
+  const { version, address } = BootstrapResult.decode(new Uint8Array(started.stdout));
+  assert.equal(version, 3, started.stderr.toString());
+  assert.equal(dirname(address), `unix://${join(folder, "s")}`);
+  using client = new TtrpcClient(await connectUnix(address.replace("unix://", "")), { clock: nodeClock });
+  const { shimPid } = await client.of(Task).connect({ id: "a" });
+  assert(readFileSync(`/proc/${shimPid}/cgroup`, "utf8").includes(group));
+  await client.of(Task).shutdown({ id: "a" });
+  await client.closed;
+  for (let at = 0; existsSync(`/proc/${shimPid}`) && at < 100; at++) await sleep(20);
+  const roots = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}`)];
+  for (const root of roots) if (existsSync(`${root}${group}`)) rmdirSync(`${root}${group}`);
+  bundle[Symbol.dispose]();
   rmSync(folder, { recursive: true });
 });

@@ -294,6 +294,8 @@ export class ShimLab implements AsyncDisposable {
         id,
       ]);
     }
+    // An original that had to be killed leaves it in the common directory.
+    if (this.address !== "") rmSync(this.address.replace(/^unix:\/\//, ""), { force: true });
     for (const log of this.#logs.splice(0)) closeSync(log);
     for (const bundle of this.#bundles) bundle[Symbol.dispose]();
     rmSync(this.folder, { recursive: true, force: true });

@@ -31,6 +31,11 @@ function memory(lab: ShimLab): number {
   return Number(/^Anonymous:\s+(\d+)/m.exec(readFileSync(`/proc/${lab.shimPid}/smaps_rollup`, "utf8"))![1]);
 }
 
+/** However busy the machine: what was taken comes back. */
+function small(lab: ShimLab, before: number, more: number): Promise<void> {
+  return lab.eventually(`less than ${before + more} kB`, () => memory(lab) < before + more, 30_000);
+}
+
 interface Stranger {
   socket: Socket;
   received: () => Buffer;
@@ -83,7 +88,7 @@ test("a thousand connections at once are all served, and then the shim is small 
     await lab.eventually("the end of the connections", () => lab.descriptors().length === descriptors);
   }
   // The first chunk of the allocator stays; a thousand connections took ten times as much.
-  assert(memory(lab) - before < 2000, `from ${before} to ${memory(lab)} kB`);
+  await small(lab, before, 2000);
 });
 
 test("a crowd beyond the limit loses its own idle connections, never the daemon's", { skip }, async () => {
@@ -93,7 +98,12 @@ test("a crowd beyond the limit loses its own idle connections, never the daemon'
     const sockets = Array.from({ length: 3000 }, () => require("node:net").connect(${JSON.stringify(socketOf(lab))}));
     let closed = 0;
     for (const socket of sockets) socket.on("error", () => {}).on("close", () => closed++);
-    setTimeout(() => { console.log(closed); process.exit(0); }, 1500);`;
+    const look = (left) => {
+      if (closed < 900 && left > 0) return setTimeout(look, 100, left - 1);
+      console.log(closed);
+      process.exit(0);
+    };
+    look(200);`;
   const { spawn } = await import("node:child_process");
   const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
@@ -206,7 +216,7 @@ test("a request of two million list elements is refused instead of being unfolde
   assert.match(answerIn(peer.received()).status!.message, /too many elements/);
   peer.socket.destroy();
   await unharmed(lab);
-  assert(memory(lab) - before < 3000, `from ${before} to ${memory(lab)} kB`);
+  await small(lab, before, 3000);
 });
 
 test("calls that nobody lets end are refused beyond a bound, and forgotten with their connection", {
@@ -226,10 +236,8 @@ test("calls that nobody lets end are refused beyond a bound, and forgotten with 
     await sleep(300);
     await unharmed(lab);
   }
-  // Objects that only refer to each other are freed when the shim comes to rest.
-  await sleep(1000);
   // What the allocator keeps of four thousand calls, once, however often they come.
-  assert(memory(lab) - before < 8000, `from ${before} to ${memory(lab)} kB`);
+  await small(lab, before, 8000);
 });
 
 test("peers that never read their answers, and unfinished messages, take bounded memory", { skip }, async () => {
@@ -256,7 +264,7 @@ test("peers that never read their answers, and unfinished messages, take bounded
   for (const { socket } of deaf) socket.destroy();
   await sleep(500);
   await unharmed(lab);
-  assert(memory(lab) - before < 3000, `from ${before} to ${memory(lab)} kB`);
+  await small(lab, before, 3000);
 });
 
 test("a peer of another user is turned away, though the path be open", { skip }, async () => {

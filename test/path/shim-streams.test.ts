@@ -2,18 +2,9 @@
 // programs.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -225,39 +216,52 @@ test("a logging program gets the streams and the container's name", { skip }, as
   await lab.eventually("the logger's file", () => readFileSync(out, "utf8") === expected);
 });
 
+/** Reads a FIFO until it is killed: a process of its own, because a read that waits here cannot be taken back. */
+function reader(path: string) {
+  const child = spawn("cat", [path], { stdio: ["ignore", "pipe", "ignore"] });
+  const pieces: Buffer[] = [];
+  child.stdout.on("data", (piece: Buffer) => pieces.push(piece));
+  return { bytes: () => Buffer.concat(pieces), stop: () => child.kill("SIGKILL") };
+}
+
 test("bytes of any kind pass FIFOs exactly, whoever reads them and however often", { skip }, async () => {
-  await using lab = await ShimLab.start([
-    "/bin/sh",
-    "-c",
-    "cat; busybox head -c 3000000 /dev/urandom > /r; cat /r; busybox md5sum /r >&2",
-  ]);
-  const paths = ["in", "out", "err"].map((name) => join(lab.folder, name));
-  assert.equal(spawnSync("mkfifo", paths).status, 0);
-  const [stdin, stdout, stderr] = paths as [string, string, string];
-  const errors: Buffer[] = [];
-  const open = (path: string) => createReadStream(path, { highWaterMark: 100_000 });
-  open(stderr).on("data", (piece) => errors.push(piece as Buffer));
-  let output = open(stdout);
-  const got: Buffer[] = [];
-  const take = (piece: Buffer | string) => void got.push(piece as Buffer);
-  output.on("data", take);
+  const script = "cat; busybox head -c 3000000 /dev/urandom > /r; cat /r; busybox md5sum /r >&2";
+  await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
+  const [stdin, stdout, stderr] = ["in", "out", "err"].map((name) => join(lab.folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  assert.equal(spawnSync("mkfifo", [stdin, stdout, stderr]).status, 0);
+  const [errors, first] = [reader(stderr), reader(stdout)];
   await lab.create({ stdin, stdout, stderr });
   await lab.task.start({ id: lab.id });
   const input = Buffer.alloc(1_000_000, Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)));
-  const writer = createWriteStream(stdin);
-  writer.end(input);
-  await lab.eventually("the echo", () => Buffer.concat(got).length >= input.length);
-  assert(Buffer.concat(got).subarray(0, input.length).equals(input));
+  createWriteStream(stdin).end(input);
+  await lab.eventually("the echo", () => first.bytes().length === input.length);
+  assert(first.bytes().equals(input));
   // The reader goes, another one comes: what is not read meanwhile waits in the pipe.
-  output.destroy();
-  await sleep(100);
-  const before = Buffer.concat(got).length;
-  output = open(stdout);
-  output.on("data", take);
+  first.stop();
   await lab.task.closeIO({ id: lab.id, stdin: true });
-  await lab.eventually("the rest", () => Buffer.concat(got).length === before + 3_000_000);
+  await sleep(100);
+  const second = reader(stdout);
+  await lab.eventually("the rest", () => second.bytes().length === 3_000_000);
   await lab.task.wait({ id: lab.id });
-  const sum = createHash("md5").update(Buffer.concat(got).subarray(input.length)).digest("hex");
-  await lab.eventually("the sum", () => Buffer.concat(errors).toString().startsWith(sum));
-  output.destroy();
+  const sum = createHash("md5").update(second.bytes()).digest("hex");
+  await lab.eventually("the sum", () => errors.bytes().toString().startsWith(sum));
+  for (const one of [errors, second]) one.stop();
+});
+
+test("binary-v2: a logging program that ends without a word fails the creation, one that says a byte is used", {
+  skip,
+}, async () => {
+  await using lab = await ShimLab.start(["/bin/echo", "out"]);
+  const [silent, ready, out] = ["silent", "ready", "out"].map((name) => join(lab.folder, name));
+  writeFileSync(silent!, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+  writeFileSync(ready!, `#!/bin/sh\nprintf x >&5\nexec 5>&-\ncat <&3 > ${out}\n`, { mode: 0o755 });
+  await assert.rejects(lab.create({ stdout: `binary-v2://${silent}` }), /did not call ready/);
+  await lab.create({ stdout: `binary-v2://${ready}` });
+  await lab.task.start({ id: lab.id });
+  await lab.task.wait({ id: lab.id });
+  await lab.eventually("the logger's file", () => existsSync(out!) && readFileSync(out!, "utf8") === "out\n");
 });

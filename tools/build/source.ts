@@ -72,9 +72,14 @@ ${FREE}${FREE_LARGE}`,
     to: `/* What a program begins with once its top level has run. The objects become a ring of their own, whose head
    lies with them. The tables get room for more, and free atoms come in order: a table that grows at run time writes to
    every entry, which are everywhere in the image. */
+/* What a program allocates beside its image counts from here. Not from 0: what the image frees is taken off. */
+#define GANTRY_BASE (256 << 10)
+/* Bytes of garbage that a program which rests now and then may gather. */
+#define GANTRY_GARBAGE (128 << 10)
 #define GANTRY_MORE_SHAPES 384
 #define GANTRY_MORE_ATOMS 512
-bool gantry_settle(JSRuntime *rt)
+void JS_RunGC(JSRuntime *rt);
+bool gantry_settle(JSRuntime *rt, size_t more)
 {
     struct list_head *head;
     JSAtomStruct **atoms;
@@ -109,7 +114,15 @@ bool gantry_settle(JSRuntime *rt)
     head->next->prev = head;
     head->prev->next = head;
     init_list_head(&rt->gc_obj_list);
+    rt->malloc_state.malloc_size = GANTRY_BASE;
+    rt->malloc_gc_threshold = GANTRY_BASE + more;
     return true;
+}
+
+void gantry_collect(JSRuntime *rt)
+{
+    JS_RunGC(rt);
+    rt->malloc_gc_threshold = rt->malloc_state.malloc_size + GANTRY_GARBAGE;
 }
 
 void gantry_set_image(const void *start, size_t size)

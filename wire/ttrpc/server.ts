@@ -129,6 +129,9 @@ class ServedConnection {
     const reader = new frames.FrameReader(this.#stream, { budget: partial, holder: this });
     try {
       for (let frame = await reader.next(), count = 1; frame !== null; frame = await reader.next(), count++) {
+        // A failed answer ends the connection also while frames are left in the buffer: a call among them would be
+        // one that nobody cancels any more.
+        if (this.#closed) break;
         this.#receive(frame);
         // A peer that never stops sending must not keep the loop from everybody else.
         if (count % limits.TURN_LIMIT === 0) await clock.sleep(0);

@@ -10,6 +10,7 @@ import { streamPair } from "../../runtime/fake/stream.ts";
 import { nodeClock } from "../../runtime/node/runtime.ts";
 import { Cancel, type HandlersOf } from "../call.ts";
 import { TtrpcClient } from "./client.ts";
+import { Crowd, type Guest } from "./crowd.ts";
 import { encodeFrame, FRAME_REQUEST, FrameReader } from "./frame.ts";
 import { NAMESPACE_HEADER } from "./metadata.ts";
 import { TtrpcServer } from "./server.ts";
@@ -226,4 +227,59 @@ test("an answer that is no Response fails its call alone", async () => {
   await far.write(encodeFrame(3, 2, Response.encode(Response.create({}))));
   await assert.rejects(first, fails("internal"));
   assert.equal((await second).pid, 0);
+});
+
+test("frames left in the buffer of a connection that failed meanwhile start no call", async () => {
+  // The first request is refused, and that answer fails: the two waits behind it came with the same read.
+  const started: unknown[] = [];
+  const server = new TtrpcServer(nodeClock);
+  server.register(Task, {
+    wait: (request) => {
+      started.push(request);
+      return new Promise(() => {});
+    },
+  });
+  const wait = (streamId: number, method: string) => {
+    const request = { service: Task.name, method, payload: new Uint8Array(0), timeoutNano: 0n, metadata: [] };
+    return encodeFrame(streamId, FRAME_REQUEST, Request.encode(request));
+  };
+  const input = Buffer.concat([wait(1, "Dance"), wait(3, "Wait"), wait(5, "Wait")]);
+  let given = 0;
+  const deaf: ByteStream = {
+    async read(into) {
+      const part = input.subarray(given, given + into.length);
+      into.set(part);
+      given += part.length;
+      return part.length;
+    },
+    write: () => Promise.reject(new Error("broken pipe")),
+    closeWrite() {},
+    close() {},
+    [Symbol.dispose]() {},
+  };
+  await server.serveConnection(deaf);
+  assert.deepEqual(started, []);
+});
+
+test("of a crowd on a full server the first idle connection goes, never that of another process", () => {
+  const closed: string[] = [];
+  const crowd = new Crowd<Guest & { name: string }>();
+  const guest = (name: string, peer: number, busy = false) => ({
+    name,
+    peer,
+    busy,
+    close: () => void closed.push(name),
+  });
+  crowd.add(guest("daemon", 1));
+  for (let at = 0; at < 6; at++) crowd.add(guest(`crowd ${at}`, 2, at === 0));
+  const other = guest("other", 3);
+  crowd.add(other);
+  crowd.makeRoom(other);
+  assert.deepEqual([closed, crowd.size], [["crowd 1"], 7]);
+  const few = new Crowd<Guest & { name: string }>();
+  few.add(guest("daemon", 1));
+  const last = guest("last", 2);
+  few.add(last);
+  few.makeRoom(last);
+  assert.deepEqual(closed, ["crowd 1", "last"]);
 });

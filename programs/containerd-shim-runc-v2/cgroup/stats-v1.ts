@@ -5,13 +5,16 @@ import {
   BlkIOStat,
   CPUStat,
   CPUUsage,
+  type HugetlbStat,
   MemoryOomControl,
   MemoryStat,
   Metrics,
   PidsStat,
+  RdmaStat,
   Throttle,
 } from "../../../api/task/gen/cgroups_v1.ts";
 import { camel, type Group, readGroupFile, readNumber, readTable, toNumber } from "./group.ts";
+import { blockDevices, hugePageSizes, rdmaEntries } from "./stats-parts.ts";
 
 /** Nanoseconds of one tick of cpuacct.stat (USER_HZ is 100 on every Linux). */
 const TICK = 10_000_000n;
@@ -33,6 +36,8 @@ export function metricsV1(group: Group): Metrics {
     memory: memory(group),
     blkio: blkio(group),
     memoryOomControl: oomControl(group),
+    hugetlb: hugetlb(group),
+    rdma: rdma(group),
   });
 }
 
@@ -91,14 +96,31 @@ function blkio(group: Group): BlkIOStat {
   });
 }
 
+function hugetlb(group: Group): HugetlbStat[] {
+  if (!group.directories.has("hugetlb")) return [];
+  return hugePageSizes().map((pagesize) => {
+    const number = (name: string) => readNumber(group, "hugetlb", `hugetlb.${pagesize}.${name}`);
+    return { usage: number("usage_in_bytes"), max: number("max_usage_in_bytes"), failcnt: number("failcnt"), pagesize };
+  });
+}
+
+function rdma(group: Group): RdmaStat | null {
+  if (!group.directories.has("rdma")) return null;
+  const entries = (name: string) => rdmaEntries(readGroupFile(group, "rdma", name));
+  return RdmaStat.create({ current: entries("rdma.current"), limit: entries("rdma.max") });
+}
+
 /** Lines of "8:0 Read 4096"; the closing total has no device. */
 function blockEntries(group: Group, name: string): BlkIOEntry[] {
   const entries: BlkIOEntry[] = [];
+  let devices: Map<string, string> | null = null;
   for (const line of (readGroupFile(group, "blkio", name) ?? "").split("\n")) {
     const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
     if (match === null) continue;
     const [major, minor, value] = [BigInt(match[1]!), BigInt(match[2]!), BigInt(match[4]!)];
-    entries.push({ op: match[3]!, device: "", major, minor, value });
+    devices ??= blockDevices();
+    const device = devices.get(`${match[1]}:${match[2]}`) ?? "";
+    entries.push({ op: match[3]!, device, major, minor, value });
   }
   return entries;
 }

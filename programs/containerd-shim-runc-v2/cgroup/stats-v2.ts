@@ -2,14 +2,18 @@
 
 import {
   CPUStat,
+  type HugeTlbStat,
   type IOEntry,
   IOStat,
   MemoryEvents,
   MemoryStat,
   Metrics,
   PidsStat,
+  type PSIStats,
+  RdmaStat,
 } from "../../../api/task/gen/cgroups_v2.ts";
 import { camel, type Group, readGroupFile, readNumber, readTable, toNumber } from "./group.ts";
+import { hugePageSizes, pressure, rdmaEntries } from "./stats-parts.ts";
 
 /** What a limit of "max" is in the message. */
 const NO_LIMIT = 2n ** 64n - 1n;
@@ -18,13 +22,39 @@ export function metricsV2(group: Group): Metrics {
   return Metrics.create({
     pids: PidsStat.create({
       current: readNumber(group, "", "pids.current"),
-      limit: readNumber(group, "", "pids.max"),
+      limit: limit(group, "pids.max"),
     }),
-    cpu: CPUStat.create(fields(group, "cpu.stat")),
+    cpu: CPUStat.create({ ...fields(group, "cpu.stat"), psi: psi(group, "cpu") }),
     memory: memory(group),
-    io: IOStat.create({ usage: devices(group) }),
-    memoryEvents: MemoryEvents.create(fields(group, "memory.events")),
+    io: IOStat.create({ usage: devices(group), psi: psi(group, "io") }),
+    memoryEvents: memoryEvents(group),
+    rdma: RdmaStat.create({ current: rdma(group, "rdma.current"), limit: rdma(group, "rdma.max") }),
+    hugetlb: hugePageSizes().map((size) => hugetlb(group, size)),
   });
+}
+
+function limit(group: Group, name: string): bigint {
+  const text = readGroupFile(group, "", name) ?? "0";
+  return text.trim() === "max" ? NO_LIMIT : toNumber(text);
+}
+
+function psi(group: Group, resource: string): PSIStats | null {
+  return pressure(readGroupFile(group, "", `${resource}.pressure`));
+}
+
+function rdma(group: Group, name: string) {
+  return rdmaEntries(readGroupFile(group, "", name));
+}
+
+function hugetlb(group: Group, pagesize: string): HugeTlbStat {
+  const failcnt = readTable(group, "", `hugetlb.${pagesize}.events`).get("max") ?? 0n;
+  const current = readNumber(group, "", `hugetlb.${pagesize}.current`);
+  return { current, max: limit(group, `hugetlb.${pagesize}.max`), pagesize, failcnt };
+}
+
+function memoryEvents(group: Group): MemoryEvents | null {
+  const events = fields(group, "memory.events");
+  return Object.keys(events).length === 0 ? null : MemoryEvents.create(events);
 }
 
 /** Every line of "name value" under the name the message has for it. */
@@ -35,18 +65,15 @@ function fields(group: Group, name: string): Record<string, bigint> {
 }
 
 function memory(group: Group): MemoryStat {
-  const limit = (name: string) => {
-    const text = readGroupFile(group, "", name) ?? "0";
-    return text.trim() === "max" ? NO_LIMIT : toNumber(text);
-  };
   return MemoryStat.create({
     ...fields(group, "memory.stat"),
     usage: readNumber(group, "", "memory.current"),
-    usageLimit: limit("memory.max"),
+    usageLimit: limit(group, "memory.max"),
     maxUsage: readNumber(group, "", "memory.peak"),
     swapUsage: readNumber(group, "", "memory.swap.current"),
-    swapLimit: limit("memory.swap.max"),
+    swapLimit: limit(group, "memory.swap.max"),
     swapMaxUsage: readNumber(group, "", "memory.swap.peak"),
+    psi: psi(group, "memory"),
   });
 }
 

@@ -23,7 +23,7 @@ import { messageOf } from "../../../base/errors.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../linux/epoll.ts";
 import { type Fd, read, write } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { ATTACH_LINGER, ATTACH_STALL_TIMEOUT, ATTACH_TURN } from "../limits.ts";
+import { ATTACH_FAREWELL, ATTACH_LINGER, ATTACH_STALL_TIMEOUT, ATTACH_TURN } from "../limits.ts";
 import { ClientQueue } from "./client-queue.ts";
 import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
@@ -52,6 +52,7 @@ export class AttachClient {
   readonly #queue: ClientQueue;
   #mask = 0;
   #state: "open" | "finishing" | "gone" = "open";
+  #isCut = false;
   #reading = true;
   /** It takes nothing more from us: what it sent before is still read to its end. */
   #deaf = false;
@@ -116,7 +117,8 @@ export class AttachClient {
 
   #watchdog(): Disposable {
     const finishing = this.#state === "finishing";
-    return this.#loop.timer(finishing ? ATTACH_LINGER : ATTACH_STALL_TIMEOUT, () => {
+    const limit = this.#isCut ? ATTACH_LINGER : finishing ? ATTACH_FAREWELL : ATTACH_STALL_TIMEOUT;
+    return this.#loop.timer(limit, () => {
       this.#stall = null;
       if (finishing) this.#close();
       else this.#cut("the client did not read for too long");
@@ -127,6 +129,7 @@ export class AttachClient {
   #cut(reason: string): void {
     if (this.#state !== "open") return;
     this.#owner.warn(`attach: ${reason}`);
+    this.#isCut = true;
     this.#queue.cut(attachFrame(FRAME_ERROR, encodeUtf8(reason)));
     this.#state = "finishing";
     this.#rewatch();

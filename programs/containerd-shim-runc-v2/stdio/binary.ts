@@ -1,5 +1,6 @@
-// binary:// streams: a logging program reads the process's output itself. It is given 3 (stdout), 4 (stderr) and 5,
-// which it closes (or writes a byte to) when it is ready, with CONTAINER_ID and CONTAINER_NAMESPACE in its environment.
+// binary:// and binary-v2:// streams: a logging program reads the process's output itself. It is given 3 (stdout),
+// 4 (stderr) and 5, which it closes (binary-v2: writes a byte to) when it is ready, with CONTAINER_ID and
+// CONTAINER_NAMESPACE in its environment.
 
 import { Failure } from "../../../base/errors.ts";
 import { EPOLLIN } from "../../../linux/epoll.ts";
@@ -20,7 +21,7 @@ export interface Logger {
 }
 
 export async function startLogger(parts: IoParts, uri: string, request: IoRequest): Promise<Logger> {
-  const { path, query } = parseUri(uri);
+  const { scheme, path, query } = parseUri(uri);
   const args = [...query].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   const env = [`CONTAINER_ID=${request.containerId}`, `CONTAINER_NAMESPACE=${request.namespace}`];
   const [stdout, stderr, ready] = [fd.pipe(), fd.pipe(), fd.pipe()];
@@ -32,6 +33,11 @@ export async function startLogger(parts: IoParts, uri: string, request: IoReques
     if (!(await isReady(parts.runtime.loop, ready.read))) {
       close();
       throw new Failure("deadline_exceeded", `the logging program ${path} did not say that it is ready`);
+    }
+    // Of the first form the end alone says it, too.
+    if (scheme === "binary-v2" && fd.read(ready.read.number, new Uint8Array(1)) === 0) {
+      close();
+      throw new Failure("unknown", `the logging program ${path} did not call ready: it may have ended too early`);
     }
     return { stdout: stdout.write, stderr: stderr.write, close };
   } catch (thrown) {

@@ -52,7 +52,7 @@ export interface IoParts {
   lingering: Set<unknown>;
 }
 
-const BINARY = "binary://";
+const BINARY = /^binary(-v2)?:\/\//;
 const ATTACH = "attach://";
 
 export class ProcessIo {
@@ -169,7 +169,7 @@ export class ProcessIo {
   async #openPipes(): Promise<void> {
     const { stdin, stdout, stderr } = this.#request;
     if (isLogUri(stdout)) this.#openLog(stdout, stderr);
-    else if (stdout.startsWith(BINARY)) await this.#openLogger(stdout);
+    else if (BINARY.test(stdout)) await this.#openLogger(stdout);
     else {
       if (stdout !== "") await this.#openOutput(stdout, "stdout");
       if (stderr !== "") await this.#openOutput(stderr, "stderr");

@@ -90,9 +90,13 @@ export class LocalRecords implements RecordFormat {
     return at;
   }
 
-  /** Forwards from the start: what a crash left behind the last record may look like anything. */
+  /** All of it if there is a record at the end. Else forwards from the start: what a crash left behind the last record
+   *  may look like anything. */
   intact(file: number, size: number): number {
     const piece = new Uint8Array(PIECE);
+    const start = Math.max(0, size - PIECE);
+    const tail = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, piece, piece.length, start));
+    if (endsWithRecord(new DataView(piece.buffer, 0, tail))) return size;
     for (let at = 0; ; ) {
       const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, piece, piece.length, at));
       const { length } = this.whole(piece, got);
@@ -111,6 +115,13 @@ function setTime(prefix: Uint8Array, time: bigint): void {
     prefix[start + 4 + at] = ((middle >> (7 * at)) & 0x7f) | 0x80;
   }
   prefix[start + 8] = Number(time >> 56n);
+}
+
+function endsWithRecord(view: DataView): boolean {
+  if (view.byteLength < 2 * LENGTH) return false;
+  const length = view.getUint32(view.byteLength - LENGTH);
+  const start = view.byteLength - 2 * LENGTH - length;
+  return length > 0 && start >= 0 && view.getUint32(start) === length;
 }
 
 /** Where the record at `start` ends; null if it is not whole. */

@@ -1,16 +1,27 @@
 // Moving bytes from a descriptor to a sink, a few bounded chunks per turn of the loop, so that one busy container never
 // keeps requests or other streams waiting. A sink that is full stops its source; nothing is buffered here. Chunks are
-// small until one is full; from then on they are large, until output ceases for a moment.
+// small until one is full; from then on they are large, and so is the pipe, until output ceases for a moment: with a
+// small one writer and reader would sleep and wake by turns, which costs more than all else.
 //
 //     descriptor ──readable──▶ read one chunk ──▶ sink.write ── true ──▶ wait for more
 //                                                    └─ false ──▶ stopped ──resume()──▶ wait for more
 //     end of file, or EIO of a terminal whose other side is closed ──▶ sink.end()
 
+import { door } from "../../../linux/door.ts";
 import { EPOLLIN } from "../../../linux/epoll.ts";
 import type { Fd } from "../../../linux/fd.ts";
-import { read } from "../../../linux/fd.ts";
+import { F_SETPIPE_SZ, read } from "../../../linux/fd.ts";
+import { SYS_fcntl } from "../../../linux/numbers.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
-import { COPY_CHUNK, COPY_CHUNK_SMALL, COPY_TURN, DRAIN_LIMIT, RELAX_INTERVAL } from "../limits.ts";
+import {
+  COPY_CHUNK,
+  COPY_CHUNK_SMALL,
+  COPY_TURN,
+  DRAIN_LIMIT,
+  PIPE_BUSY,
+  PIPE_IDLE,
+  RELAX_INTERVAL,
+} from "../limits.ts";
 
 /** Bytes that a chunk has in front of it in its buffer, for whoever wants to put a header there. */
 export const CHUNK_ROOM = 8;
@@ -120,6 +131,8 @@ export class Pump {
     this.#state = "ended";
     this.#source.close();
     this.#sink.end();
+    // Else pump and sink hold each other until the next collection.
+    this.#sink.resume = () => {};
     this.#relax();
     this.#wake();
     for (const resolve of this.#ended.splice(0)) resolve();
@@ -167,6 +180,7 @@ export class Pump {
     this.#flows = true;
     if (this.#relaxing !== null) return;
     busy++;
+    this.#resizePipe(PIPE_BUSY);
     shared ??= new Uint8Array(CHUNK_ROOM + COPY_CHUNK);
     this.#relaxing = this.#loop.timer(RELAX_INTERVAL, () => this.#look());
   }
@@ -182,7 +196,13 @@ export class Pump {
     this.#relaxing[Symbol.dispose]();
     this.#relaxing = null;
     if (--busy === 0) shared = null;
+    if (this.#state !== "ended") this.#resizePipe(PIPE_IDLE);
     this.#sink.relax?.();
+  }
+
+  /** Of no consequence if it is refused: for what is no pipe, beyond a user's share, or where it holds more. */
+  #resizePipe(size: number): void {
+    door().syscall(SYS_fcntl, this.#source.number, F_SETPIPE_SZ, size);
   }
 
   #goOn(): void {

@@ -53,6 +53,8 @@ export class Compressor {
     this.#working = this.#working
       .then(() => this.#all())
       .catch((thrown) => {
+        // A container that is being removed takes its log with it.
+        if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return;
         this.#settings.warn(`compressing ${this.#settings.path}: ${(thrown as Error).message}`);
         rmSync(`${this.#settings.path}.compressed`, { force: true });
       });

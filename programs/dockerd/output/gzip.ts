@@ -12,6 +12,9 @@ const FEXTRA = 4;
 const UNKNOWN_SYSTEM = 255;
 /** Bytes of the extra field that are looked at. */
 const EXTRA_LIMIT = 1024;
+const PIECE_BYTES = 256 * 1024;
+/** Half the processor time of the usual 6, for logs 4 % longer. */
+const LEVEL = 3;
 
 export interface GzipFacts {
   lastTime: string | null;
@@ -46,7 +49,8 @@ export async function compressFile(from: string, to: string, facts: GzipFacts): 
   const output = createWriteStream(to, { flags: "w", mode: 0o640 });
   output.write(head);
   output.write(extra);
-  const [input, deflate] = [createReadStream(from), createDeflateRaw()];
+  const input = createReadStream(from, { highWaterMark: PIECE_BYTES });
+  const deflate = createDeflateRaw({ level: LEVEL, chunkSize: PIECE_BYTES });
   let sum = 0;
   let size = 0;
   const failed = new Promise<never>((_, reject) => {

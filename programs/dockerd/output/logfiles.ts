@@ -27,10 +27,10 @@ export async function openLogs(path: string): Promise<OpenLog[]> {
   for (let attempt = 1; ; attempt++) {
     const names = await listLogs(path);
     if (!hasGap(path, names) || attempt > GAP_ATTEMPTS) {
-      const opened = await tryOpen(names);
+      // Files that are renamed faster than they can be opened are taken as they come.
+      const opened = await tryOpen(path, names, attempt < ATTEMPTS);
       if (opened !== null) return opened;
     }
-    if (attempt === ATTEMPTS) throw new Error(`${path}: its files are renamed faster than they can be opened`);
     await sleep(ATTEMPT_INTERVAL);
   }
 }
@@ -71,13 +71,14 @@ function hasGap(path: string, names: readonly string[]): boolean {
   });
 }
 
-/** Null when names changed meanwhile. */
-async function tryOpen(names: readonly string[]): Promise<OpenLog[] | null> {
+/** Null when names changed meanwhile, if that is minded. */
+async function tryOpen(path: string, names: readonly string[], strict: boolean): Promise<OpenLog[] | null> {
   const logs: OpenLog[] = [];
   const inodes: number[] = [];
   for (const name of names) {
     const handle = await open(name, "r").catch(() => null);
-    if (handle === null) break;
+    if (handle === null && strict) break;
+    if (handle === null) continue;
     inodes.push((await handle.stat()).ino);
     const compressed = name.endsWith(".gz");
     const header = compressed ? await readHeader(handle) : null;
@@ -85,7 +86,10 @@ async function tryOpen(names: readonly string[]): Promise<OpenLog[] | null> {
     logs.push({ handle, compressed, inode, lastTime: header?.lastTime ?? null });
   }
   const now = await Promise.all(names.map(async (name) => (await stat(name).catch(() => null))?.ino ?? 0));
-  if (logs.length === names.length && now.every((inode, at) => inode === inodes[at])) return logs;
+  // Once more, because a name that is changed while its folder is listed may be seen neither as before nor as after.
+  const again = (await listLogs(path)).join("/");
+  const same = again === names.join("/") && now.every((inode, at) => inode === inodes[at]);
+  if (!strict || (logs.length === names.length && same)) return logs;
   await closeLogs(logs);
   return null;
 }

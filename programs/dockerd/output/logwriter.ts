@@ -20,6 +20,8 @@ import { type LogFormat, MAX_LINE_BYTES, type Part, type StreamName } from "./en
 /** Bytes of records that are gathered before they are written. */
 const BATCH_BYTES = 256 * 1024;
 const NEWLINE = 10;
+/** More than any record. */
+const TAIL_BYTES = 256 * 1024;
 
 export interface LogLimits {
   /** Bytes; null for no limit. */
@@ -145,6 +147,11 @@ export class LogWriter {
 
   /** A power cut may leave half a record at the end: nothing could be read behind it. */
   #cutTornTail(): void {
+    if (this.#size === 0) return;
+    const tail = new Uint8Array(Math.min(this.#size, TAIL_BYTES));
+    readSync(this.#fd, tail, 0, tail.length, this.#size - tail.length);
+    const last = this.#format.backwards(tail, tail.length, tail.length === this.#size);
+    if (typeof last === "object" && last.whole) return;
     const data = new Uint8Array(this.#size);
     readSync(this.#fd, data, 0, data.length, 0);
     const { used } = this.#format.parse(data);

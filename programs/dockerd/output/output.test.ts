@@ -261,18 +261,30 @@ test("a slow client gets every byte in order, from memory and from disk", () =>
     for (const [at, line] of lines.entries()) assert.equal(Number(line), Math.floor(at / 1000));
   }));
 
-test("frames are put together from any pieces, and a length beyond the limit is refused", () => {
-  const reader = new FrameReader();
-  const sent = Buffer.concat([frame(1, bytes("abc")), frame(9, new Uint8Array(0)), frame(2, bytes("de"))]);
-  const got: [number, string][] = [];
-  for (const byte of sent) {
-    for (const { type, payload } of reader.push(Uint8Array.of(byte))) got.push([type, Buffer.from(payload).toString()]);
-  }
-  assert.deepEqual(got, [
-    [1, "abc"],
-    [9, ""],
-    [2, "de"],
+test("output comes on as it arrives, other frames whole, and a length beyond the limit is refused", () => {
+  const sent = Buffer.concat([
+    frame(1, bytes("abc")),
+    frame(9, new Uint8Array(0)),
+    frame(3, bytes("de")),
+    frame(2, bytes("f")),
   ]);
+  const parts = (size: number) => {
+    const reader = new FrameReader();
+    const got: [number, string][] = [];
+    for (let at = 0; at < sent.length; at += size) {
+      const piece = sent.subarray(at, at + size);
+      for (const { type, payload } of reader.push(piece)) got.push([type, Buffer.from(payload).toString()]);
+    }
+    return got;
+  };
+  const rest: [number, string][] = [
+    [9, ""],
+    [3, "de"],
+    [2, "f"],
+  ];
+  assert.deepEqual(parts(1000), [[1, "abc"], ...rest]);
+  assert.deepEqual(parts(10), [[1, "ab"], [1, "c"], ...rest]);
+  assert.deepEqual(parts(1), [[1, "a"], [1, "b"], [1, "c"], ...rest]);
   assert.throws(() => new FrameReader().push(Uint8Array.of(1, 0, 0, 0, 255, 255, 255, 255)), /beyond/);
 });
 

@@ -133,9 +133,9 @@ export class Subscription implements Disposable {
     const reader = new FrameReader();
     // A connection that ends before its answer is one that nobody had taken.
     const end: End = { told: false, error: null };
+    const piece = new Uint8Array(PIECE);
     try {
       for (;;) {
-        const piece = new Uint8Array(PIECE);
         const count = await connection.read(piece);
         if (count === 0) break;
         for (const { type, payload } of reader.push(piece.subarray(0, count))) {

@@ -10,7 +10,7 @@ import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
 import { createLine, execLine, type Line, restoreLine } from "./call/lines.ts";
-import { removeContainer } from "./call/remove.ts";
+import { removeContainer, statusOf } from "./call/repeat.ts";
 import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
 import { OomWatch } from "./cgroup/oom.ts";
@@ -241,7 +241,7 @@ export class Container {
   /** As the runtime tells it, unless the process ends meanwhile. */
   async #adoptStatus(): Promise<void> {
     try {
-      const { status } = JSON.parse(await this.#runc.run("state", ["state", this.id])) as { status?: unknown };
+      const status = await statusOf(this.#runc, this.id);
       if (this.init.ended !== null) return;
       if (status === "created" || status === "paused") this.init.status = status;
     } catch (thrown) {

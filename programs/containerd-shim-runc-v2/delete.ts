@@ -10,7 +10,7 @@ import * as fd from "../../linux/fd.ts";
 import { isRunning } from "../../linux/pidfd.ts";
 import { start } from "../../runtime/quickjs/runtime.ts";
 import { isServed } from "./address.ts";
-import { removeContainer } from "./call/remove.ts";
+import { removeContainer } from "./call/repeat.ts";
 import { Runc } from "./call/runc.ts";
 import type { CommandLine } from "./command-line.ts";
 import { ADDRESS_LIMIT, EXIT_UNKNOWN } from "./limits.ts";

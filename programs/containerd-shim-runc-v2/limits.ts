@@ -79,8 +79,8 @@ export const RECOVERY_LIMIT = 8 << 20;
 export const ADDRESS_LIMIT = 4096;
 /** Bytes of a record of a task or of a process. */
 export const RECORD_LIMIT = 64 << 10;
-/** Attempts to have a container removed whose runtime is killed while it does it. */
-export const REMOVE_ATTEMPTS = 3;
+/** Attempts at a call of the runtime that may be repeated, when the runtime is killed during it. */
+export const REPEAT_ATTEMPTS = 3;
 /** Milliseconds that a first process's exit waits for the exits of the others. */
 export const KILL_ALL_TIMEOUT = 10_000;
 /** Defects that a shim survives, because its container's life hangs on it. */

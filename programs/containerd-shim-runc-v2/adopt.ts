@@ -51,7 +51,14 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
       ready.read.close();
       detach(given, score, [socket.number, ready.write.number]);
       const takeOver = (shim: Shim) => adoptAll(shim, { bundle, path, known, ready: ready.write });
-      return serve(given, { ...command, address }, { socket, path, directory, ttrpcAddress, takeOver });
+      return serve(
+        given,
+        { ...command, address },
+        {
+          ...{ socket, path, directory, ttrpcAddress, takeOver },
+          answered: null,
+        },
+      );
     }
     ready.write.close();
     const reason = door().decode(fd.readAll(ready.read.number, RECORD_LIMIT));

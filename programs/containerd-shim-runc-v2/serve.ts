@@ -5,7 +5,8 @@
 import { messageOf } from "../../base/errors.ts";
 import type { Connection } from "../../base/runtime.ts";
 import type { Door } from "../../linux/door.ts";
-import { Fd, unlinkIfThere } from "../../linux/fd.ts";
+import { EPOLLIN } from "../../linux/epoll.ts";
+import { Fd, read, unlinkIfThere } from "../../linux/fd.ts";
 import { effectiveUser, setChildSubreaper, setName } from "../../linux/process.ts";
 import { givingBackMemory } from "../../linux/resident.ts";
 import { raiseOwnFileLimit } from "../../linux/resource.ts";
@@ -41,6 +42,8 @@ export interface Inherited {
   ttrpcAddress: string;
   /** Fills the shim with the tasks of one that was killed, before anybody is answered. */
   takeOver: ((shim: Shim) => Promise<void>) | null;
+  /** Gives a byte once the daemon was told of this process, and none if it never will be. */
+  answered: Fd | null;
 }
 
 /** The descriptor that a caller passes a listening socket in, when there is no -socket. */
@@ -75,7 +78,7 @@ function ownSocket(runtime: QuickJsRuntime, command: CommandLine): Inherited {
   const path = command.socket.replace(/^unix:\/\//, "");
   const socket = path === "" ? new Fd(GIVEN_SOCKET) : listenUnix(path, 0o600);
   const ttrpcAddress = runtime.env["TTRPC_ADDRESS"] ?? "";
-  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress, takeOver: null };
+  return { socket, path, directory: socketDirectory(runtime.env, null), ttrpcAddress, takeOver: null, answered: null };
 }
 
 function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { log: Log }): Promise<number> {
@@ -136,8 +139,23 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
         return isOurs(connection);
       });
     };
+    if (own.answered !== null) {
+      watchAnswer(runtime, own.answered, () => {
+        if (shim.containers.size === 0) shutdown();
+      });
+    }
     if (own.takeOver === null) answer();
     else void own.takeOver(shim).then(answer, shutdown);
+  });
+}
+
+/** Calls `never` if `start` was killed before it could answer. */
+function watchAnswer(runtime: QuickJsRuntime, answered: Fd, never: () => void): void {
+  runtime.loop.watch(answered.number, EPOLLIN, () => {
+    const told = read(answered.number, new Uint8Array(1)) === 1;
+    runtime.loop.unwatch(answered.number);
+    answered.close();
+    if (!told) never();
   });
 }
 

@@ -43,6 +43,8 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     fd.writeAll(1, answer);
     return 0;
   }
+  // Ends without a byte if this process is killed before the daemon has its answer: then nobody knows of the child.
+  const answered = fd.pipe();
   let child = 0;
   try {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
@@ -53,13 +55,12 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     if ((env["SCHED_CORE"] ?? "") !== "") takeCores();
     child = fork();
     if (child === 0) {
-      detach(given, score, [socket.number]);
-      return serve(
-        given,
-        { ...command, address, debug, publishBinary },
-        { socket, path, directory, ttrpcAddress, takeOver: null },
-      );
+      answered.write.close();
+      detach(given, score, [socket.number, answered.read.number]);
+      const own = { socket, path, directory, ttrpcAddress, takeOver: null, answered: answered.read };
+      return serve(given, { ...command, address, debug, publishBinary }, own);
     }
+    answered.read.close();
     if (options !== null) joinCgroup(options.shimCgroup, child);
     keepAddress(path);
   } catch (thrown) {
@@ -68,6 +69,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     throw thrown;
   }
   fd.writeAll(1, answer);
+  fd.writeAll(answered.write.number, Uint8Array.of(1));
   return 0;
 }
 

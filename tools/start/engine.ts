@@ -40,9 +40,8 @@ export class Engine {
 
   /** The pid of a running dockerd of this engine; null when there is none. */
   get pid(): number | null {
-    if (!existsSync(this.pidFile)) return null;
-    const pid = Number(readFileSync(this.pidFile, "utf8"));
     try {
+      const pid = Number(readFileSync(this.pidFile, "utf8"));
       return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("dockerd") ? pid : null;
     } catch {
       return null;

@@ -134,6 +134,8 @@ export class Pump {
     this.#state = "ended";
     this.#source.close();
     this.#sink.end();
+    // Else pump and sink hold each other until the next collection.
+    this.#sink.resume = () => {};
     this.#relax();
     this.#wake();
     for (const resolve of this.#ended.splice(0)) resolve();

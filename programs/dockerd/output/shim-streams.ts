@@ -51,9 +51,9 @@ export class ShimStreams implements ContainerStreams {
   async subscribe(wanted: { stdout: boolean; stderr: boolean }, sink: OutputSink): Promise<Disposable> {
     const mask = (wanted.stdout ? 1 : 0) | (wanted.stderr ? 2 : 0);
     const subscription = new Subscription(this.#socketPath, mask, sink);
-    await subscription.open();
     this.#subscriptions.add(subscription);
     void subscription.finished.then(() => this.#subscriptions.delete(subscription));
+    await subscription.open();
     return subscription;
   }
 

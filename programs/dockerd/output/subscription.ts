@@ -60,13 +60,24 @@ export class Subscription implements Disposable {
     this.#setFinished = resolve;
   }
 
-  /** Nothing that comes after this can be missed. */
+  /** Nothing that comes after this can be missed. Between two shims it waits for the next one. */
   async open(): Promise<void> {
-    const first = await this.#subscribe();
+    const first = await this.#first().catch((thrown) => {
+      this.#setFinished();
+      throw thrown;
+    });
     void this.#follow(first).then((error) => {
       this.#sink.ended(error);
       this.#setFinished();
     });
+  }
+
+  async #first(): Promise<Reading> {
+    try {
+      return await this.#subscribe();
+    } catch {
+      return (await this.#again()) ?? (await this.#subscribe());
+    }
   }
 
   /** The process has ended: a shim that is gone is not waited for any more. */

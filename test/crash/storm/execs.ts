@@ -2,11 +2,14 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ShimLab } from "../../path/shim-lab.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /** Before these the shim's heap is not yet what it stays. */
 const WARM_UP = 50;
+/** Milliseconds after which an idle shim has given back what it does not need. */
+const REST = 2000;
 
 export interface ExecFigures {
   execs: number;
@@ -32,8 +35,10 @@ export async function execFigures(execs: number): Promise<ExecFigures> {
     await lab.task.delete({ id: lab.id, execId });
   };
   for (let at = 0; at < WARM_UP; at++) await run(`warm-${at}`);
+  await sleep(REST);
   const before = { descriptors: lab.descriptors().length, memory: privateMemory(lab.shimPid) };
   for (let at = 0; at < execs; at++) await run(`exec-${at}`);
+  await sleep(REST);
   const lines = readFileSync(join(lab.folder, "out"), "utf8").split("\n").length - 1;
   if (lines !== WARM_UP + execs) failed += WARM_UP + execs - lines;
   return {

@@ -92,11 +92,17 @@ export class StormLab extends Lab {
       const shims = this.pids("containerd-shim-runc-v2");
       for (const until = Date.now() + RUNTIME_LOOK; Date.now() < until; await new Promise(setImmediate)) {
         const children = shims.flatMap((pid) => textOf(`/proc/${pid}/task/${pid}/children`).trim().split(" "));
-        const found = children.find((pid) => /^(containerd-shim|runc|crashing)/.test(textOf(`/proc/${pid}/comm`)));
-        if (found !== undefined) return Number(found);
+        const found = children.map(Number).find((pid) => this.isRuntime(pid));
+        if (found !== undefined) return found;
       }
     }
     return null;
+  }
+
+  /** Not the process that becomes the container's: that is in a pid namespace of its own. */
+  isRuntime(pid: number): boolean {
+    const status = textOf(`/proc/${pid}/status`);
+    return /^Name:\t(containerd-shim|runc|crashing)/.test(status) && /^NSpid:\t\d+$/m.test(status);
   }
 
   /** Whether the last order was taken. */

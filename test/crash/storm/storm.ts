@@ -40,6 +40,8 @@ const VICTIMS = [
   ["dockerd", "containerd"],
   ["dockerd", "containerd", "containerd-shim-runc-v2"],
 ] as const;
+/** Without those at which the process that is killed is the container's own already. */
+const FAILPOINTS = FAILPOINT_NAMES.filter((name) => !/child\.(released|started)$/.test(name));
 const ENDS_TIMEOUT = 60_000;
 const UNKNOWN = 255;
 
@@ -86,7 +88,7 @@ export class Storm {
     const before = figures.defects.length;
     this.#killed.clear();
     const crashing = this.#random.oneIn(3);
-    if (crashing) this.#lab.order(`${this.#random.pick(FAILPOINT_NAMES)}=kill`);
+    if (crashing) this.#lab.order(`${this.#random.pick(FAILPOINTS)}=kill`);
     const starting = Promise.all(plans.map((plan) => this.#start(plan)));
     const meddling = sleep(this.#random.below(500)).then(() => this.#meddle(plans));
     await sleep(wait);
@@ -149,7 +151,7 @@ export class Storm {
     const pids = victim === "runtime" ? [] : this.#lab.pids(victim);
     if (runtime !== null) {
       if (this.#random.oneIn(2)) await sleep(this.#random.below(4));
-      pids.push(runtime);
+      if (this.#lab.isRuntime(runtime)) pids.push(runtime);
     }
     if (pids.length === 0) return;
     try {

@@ -134,7 +134,7 @@ test("a process killed for want of memory is told before its container's exit", 
 });
 
 test("two hundred executed processes leave no descriptor, no zombie and little memory", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sleep", "100"]);
+  await using lab = await ShimLab.start(["/bin/sleep", "1000"]);
   await lab.create();
   await lab.task.start({ id: lab.id });
   const run = async (execId: string) => {

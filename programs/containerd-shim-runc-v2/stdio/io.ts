@@ -278,7 +278,7 @@ export class ProcessIo {
       },
       end: () => writer.close(),
     };
-    this.#stdinPump = new Pump(this.#parts.runtime.loop, { source, sink });
+    this.#stdinPump = new Pump(this.#parts.runtime.loop, { source, sink, foreign: true });
   }
 
   async #openTerminal(console: Console): Promise<void> {

@@ -64,6 +64,7 @@ const PLAIN: ChunkReader = {
 export class Pump {
   readonly #loop: Loop;
   readonly #source: Fd;
+  readonly #foreign: boolean;
   readonly #sink: Sink;
   readonly #reader: ChunkReader;
   #ended: (() => void)[] = [];
@@ -73,9 +74,11 @@ export class Pump {
   #relaxing: Disposable | null = null;
   #flows = false;
 
-  /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. */
-  constructor(loop: Loop, ends: { source: Fd; sink: Sink }, reader: ChunkReader | null = null) {
+  /** Owns the (non-blocking) descriptor and the sink's end. Nothing is read before `begin`. `foreign`: the pipe is the
+   *  client's, whose size is left alone: ctr 1.6 forgets CloseIO when all its input fits before Create is answered. */
+  constructor(loop: Loop, ends: { source: Fd; sink: Sink; foreign?: boolean }, reader: ChunkReader | null = null) {
     const { source, sink } = ends;
+    this.#foreign = ends.foreign === true;
     this.#reader = reader ?? PLAIN;
     this.#loop = loop;
     this.#source = source;
@@ -202,7 +205,7 @@ export class Pump {
 
   /** Of no consequence if it is refused: for what is no pipe, beyond a user's share, or where it holds more. */
   #resizePipe(size: number): void {
-    door().syscall(SYS_fcntl, this.#source.number, F_SETPIPE_SZ, size);
+    if (!this.#foreign) door().syscall(SYS_fcntl, this.#source.number, F_SETPIPE_SZ, size);
   }
 
   #goOn(): void {

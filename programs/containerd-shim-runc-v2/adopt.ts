@@ -14,7 +14,9 @@ import { type Door, door } from "../../linux/door.ts";
 import * as fd from "../../linux/fd.ts";
 import { isRunning } from "../../linux/pidfd.ts";
 import { fork } from "../../linux/process.ts";
+import { kill, SIGKILL } from "../../linux/signal.ts";
 import { claimSocket } from "./address.ts";
+import { groupOfProcess } from "./cgroup/group.ts";
 import type { CommandLine } from "./command-line.ts";
 import { Container } from "./container.ts";
 import { ADDRESS_LIMIT, RECORD_LIMIT } from "./limits.ts";
@@ -131,6 +133,24 @@ function siblings({ bundle, path }: TakeOver): string[] {
     .filter((other) => other !== bundle && socketOf(other) === path);
 }
 
+/** An exec whose client was never told of it: the shim was killed between its runtime's end and its record. */
+function killStray(bundle: string, execId: string, init: TaskRecord): void {
+  const pid = Number(fd.readTextIfThere(`${bundle}/${execId}.pid`, ADDRESS_LIMIT) ?? "");
+  if (Number.isInteger(pid) && pid > 1 && isRunning(init) && isInside(pid, init)) kill(pid, SIGKILL);
+}
+
+/** The number may be another process's by now: one of this container has its mounts and its control groups. */
+function isInside(pid: number, init: TaskRecord): boolean {
+  try {
+    const mounts = (process: number | "self") => fd.readLink(`/proc/${process}/ns/mnt`);
+    if (mounts(pid) !== mounts(init.pid) || mounts(pid) === mounts("self")) return false;
+  } catch {
+    return false;
+  }
+  const { directories } = groupOfProcess(pid);
+  return [...directories].every(([name, path]) => init.group.directories.get(name) === path);
+}
+
 async function adoptOne(shim: Shim, bundle: string, known: Ended | null): Promise<void> {
   const record = readTaskRecord(bundle);
   refuseTerminal(record);
@@ -138,7 +158,10 @@ async function adoptOne(shim: Shim, bundle: string, known: Ended | null): Promis
   const runc = { ...runtime, bundle };
   const settings = { id, runc, rootfs: [], checkpoint: "", criuWork, createFlags: [], ioUid, ioGid };
   const { execs, damaged } = readExecRecords(bundle);
-  for (const name of damaged) shim.log.say("warning", `${id}: the exec ${name} is not taken over: no good record`);
+  for (const name of damaged) {
+    shim.log.say("warning", `${id}: the exec ${name} is not taken over: no good record`);
+    killStray(bundle, name, record);
+  }
   if (record.ended === null && known === null && !isRunning(record)) {
     const what =
       "it ended while no shim was there: unless a daemon held its pipes, up to 64 KiB of a stream may be lost";

@@ -76,7 +76,8 @@ export function keepExec(log: Log, exec: { bundle: string; execId: string }, rec
 
 export function removeExecPlace(bundle: string, execId: string): void {
   const place = execPlace(bundle, execId);
-  unlinkIfThere(`${place}process.json`);
+  // A shim that was killed while it wrote one leaves the other.
+  for (const name of ["process.json", "process.json.tmp"]) unlinkIfThere(`${place}${name}`);
   if (stat(place) !== null) removeDirectory(place);
 }
 

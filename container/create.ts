@@ -306,9 +306,23 @@ function converse(options: CreateOptions, started: Started, made: Made): Created
   return {
     pid,
     record: record!,
-    release: () => say(dialogue.number, { kind: "go" }),
+    release: () => release(options, started),
     outcome: () => outcomeOf(dialogue),
   };
+}
+
+/** Whoever killed it meanwhile is no fault of the dialogue. A user without rights can join it only once it is no longer
+ *  hidden, which is when it has closed its end: so that `exec` can follow at once. */
+function release({ plan, fifo }: CreateOptions, { pid, dialogue }: Started): void {
+  try {
+    say(dialogue.number, { kind: "go" });
+  } catch (thrown) {
+    if (errnoOf(thrown) !== EPIPE) throw thrown;
+    throw new Failure("failed_precondition", deathOf(plan, pid), { cause: thrown });
+  }
+  if (!fifo || !plan.rootless.user) return;
+  const failed = outcomeOf(dialogue);
+  if (failed !== null) throw new Failure("failed_precondition", failed);
 }
 
 function answerSource(plan: Plan, target: { pid: number; dialogue: number }, index: number): void {

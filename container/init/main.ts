@@ -62,10 +62,11 @@ export function beginContainer(birth: Birth): never {
     loadListening(birth.plan.process, birth.dialogue);
     if (birth.fifo !== null) {
       heard = false;
+      // A user without rights can only join what is not hidden from it, and exec works before start, too. The parent
+      // takes the end of the dialogue, which comes next, for the sign that it can.
+      if (birth.plan.rootless.user) setDumpable(true);
       // It may wait for its start for days: what was open on the way, or came from the caller, is not kept.
       fs.closeAllBut([birth.fifo, birth.proc()], FIRST_EXTRA + birth.plan.process.extraDescriptors);
-      // A user without rights can only join what is not hidden from it, and exec works before start, too.
-      if (birth.plan.rootless.user) setDumpable(true);
       awaitStart(birth.fifo, birth.proc());
       failpoint("create.child.started");
       if (birth.plan.rootless.user) setDumpable(false);

@@ -88,6 +88,8 @@ describe("a container", () => {
   test("whose record is of another boot is stopped, and the process that has its pid now lives on", () => {
     const id = sleeper();
     lab.runc(["kill", id, "KILL"]);
+    // The kernel tells start times in hundredths of a second: another boot's are surely others.
+    spawnSync("sleep", ["0.05"]);
     const other = spawn("sleep", ["60"], { stdio: "ignore" });
     change(record(id), (value) => (value.init_process_pid = other.pid));
     assert.equal(lab.status(id), "stopped");

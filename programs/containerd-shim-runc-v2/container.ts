@@ -9,6 +9,7 @@ import { wallNanoseconds } from "../../linux/clock.ts";
 import { type Fd, readText, unlinkIfThere, writeFile } from "../../linux/fd.ts";
 import { isRunning, openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
 import { processId } from "../../linux/process.ts";
+import { freeze } from "./call/freeze.ts";
 import { createLine, execLine, type Line, restoreLine } from "./call/lines.ts";
 import { removeContainer, statusOf } from "./call/repeat.ts";
 import { Runc } from "./call/runc.ts";
@@ -383,7 +384,7 @@ export class Container {
       requireState(command, this.init.status);
       this.#pausing = command === "pause";
       try {
-        await this.#runc.run(`OCI runtime ${command} failed`, [command, this.id]);
+        await freeze(this.#runc, this.id, command);
       } finally {
         this.#pausing = false;
       }

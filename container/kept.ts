@@ -2,12 +2,13 @@
 // The shape is state.ts's.
 
 import { formatTime, wallNanoseconds } from "../linux/clock.ts";
+import { processLife } from "../linux/pidfd.ts";
 import type { Cgroups } from "./cgroups/manager.ts";
 import type { Plan } from "./plan.ts";
 import { keepHooks } from "./record.ts";
 import type { KeptResctrl } from "./resctrl.ts";
 import { domainOf } from "./spec/check.ts";
-import { type ContainerRecord, keptMappings, namespaceName, namespacePaths, processLife } from "./state.ts";
+import { type ContainerRecord, keptMappings, namespaceName, namespacePaths } from "./state.ts";
 
 interface Made {
   pid: number;

@@ -10,9 +10,10 @@ import { Failure } from "../base/errors.ts";
 import { formatJson } from "../base/json.ts";
 import { door } from "../linux/door.ts";
 import { ENOENT } from "../linux/errno.ts";
-import { Fd, readTextIfThere, replaceFile, stat } from "../linux/fd.ts";
+import { type Fd, readTextIfThere, replaceFile, stat } from "../linux/fd.ts";
 import { NAMESPACES, type NamespaceKind } from "../linux/namespace.ts";
 import * as nr from "../linux/numbers.ts";
+import { openPidfdIfThere, type ProcessLife, processLife } from "../linux/pidfd.ts";
 import { isFrozen } from "./cgroups/freezer.ts";
 import type { CgroupPaths } from "./cgroups/manager.ts";
 import type { KeptUnit } from "./cgroups/systemd/scope.ts";
@@ -145,24 +146,6 @@ export function loadContainer(root: string, id: string): Container {
 /** The name of a first process until its program runs, as the original's is. */
 export const INIT_NAME = "runc:[2:INIT]";
 
-export interface ProcessLife {
-  name: string;
-  /** One letter of proc(5): R S D Z T … */
-  letter: string;
-  start: number;
-}
-
-/** Null when there is no such process. */
-export function processLife(pid: number): ProcessLife | null {
-  if (pid <= 0) return null;
-  const text = readTextIfThere(`/proc/${pid}/stat`);
-  if (text === null) return null;
-  // The name in parentheses may hold anything, parentheses included.
-  const end = text.lastIndexOf(")");
-  const fields = text.slice(end + 2).split(" ");
-  return { name: text.slice(text.indexOf("(") + 1, end), letter: fields[0] ?? "", start: Number(fields[19]) };
-}
-
 /** The life of the first process; null when it has ended, also if its pid is another's by now. */
 export function lifeOf(record: Pick<ContainerRecord, "init_process_pid" | "init_process_start">): ProcessLife | null {
   const life = processLife(record.init_process_pid);
@@ -173,10 +156,8 @@ export function lifeOf(record: Pick<ContainerRecord, "init_process_pid" | "init_
 /** The first process, held so that its number cannot come to mean another; null when it has ended. */
 export function holdInit(record: Pick<ContainerRecord, "init_process_pid" | "init_process_start">): Fd | null {
   if (record.init_process_pid <= 0) return null;
-  const fd = door().syscall(nr.SYS_pidfd_open, record.init_process_pid, 0);
-  if (fd < 0) return null;
-  const pidfd = new Fd(fd);
-  if (lifeOf(record) !== null) return pidfd;
+  const pidfd = openPidfdIfThere(record.init_process_pid);
+  if (pidfd === null || lifeOf(record) !== null) return pidfd;
   pidfd.close();
   return null;
 }

@@ -22,9 +22,25 @@ export function openPidfdIfThere(pid: number): Fd | null {
   return result < 0 ? null : new Fd(result);
 }
 
+export interface ProcessLife {
+  name: string;
+  /** One letter of proc(5): R S D Z T … */
+  letter: string;
+  /** Clock ticks since boot. */
+  start: number;
+}
+
+/** Null when there is no such process. */
+export function processLife(pid: number): ProcessLife | null {
+  const stat = pid <= 0 ? null : statOf(pid);
+  if (stat === null) return null;
+  const { name, fields } = stat;
+  return { name, letter: fields[STAT_STATE] ?? "", start: Number(fields[STAT_START_TIME]) };
+}
+
 /** Clock ticks since boot at which the process began: with it a pid names one process for ever. Null: no process. */
 export function startTime(pid: number): string | null {
-  return statFields(pid)?.[STAT_START_TIME] ?? null;
+  return statOf(pid)?.fields[STAT_START_TIME] ?? null;
 }
 
 /** Whether that process is there and has not ended. */
@@ -34,8 +50,8 @@ export function isRunning(process: { pid: number; startTime: string }): boolean 
 
 /** The wait status of a process that has ended and that nobody has waited for yet; null when it is not that. */
 export function zombieStatus(pid: number, started: string): number | null {
-  const fields = statFields(pid);
-  if (fields === null || fields[STAT_START_TIME] !== started) return null;
+  const fields = statOf(pid)?.fields;
+  if (fields === undefined || fields[STAT_START_TIME] !== started) return null;
   if (fields[STAT_STATE] !== "Z" && fields[STAT_STATE] !== "X") return null;
   const status = Number(fields[STAT_EXIT_CODE]);
   return Number.isInteger(status) ? status : null;
@@ -57,7 +73,16 @@ export function exitCodeOf(status: number): number {
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }
 
-function statFields(pid: number): string[] | null {
+interface ProcessStat {
+  name: string;
+  /** From the one after the name on. */
+  fields: string[];
+}
+
+function statOf(pid: number): ProcessStat | null {
   const text = readTextIfThere(`/proc/${pid}/stat`, STAT_LIMIT);
-  return text === null ? null : text.slice(text.lastIndexOf(")") + 2).split(" ");
+  if (text === null) return null;
+  // The name in parentheses may hold anything, parentheses included.
+  const end = text.lastIndexOf(")");
+  return { name: text.slice(text.indexOf("(") + 1, end), fields: text.slice(end + 2).split(" ") };
 }

@@ -125,7 +125,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
     let arena = &mut *addr_of_mut!(ARENA);
     arena.served += 1;
     if size > LARGEST_CLASS {
-        let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(4096)) else {
+        let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(PAGE)) else {
             return null_mut();
         };
         return if arena.building { cut(arena, length - HEADER) } else { map(length) };

@@ -9,8 +9,10 @@
 // TASK_PIDFD names a descriptor by which the daemon holds the first process: then its end is known even if it came when
 // no shim was there.
 
+import { EXIT_NOT_ADOPTABLE } from "../../api/task/extensions.ts";
 import { Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
+import { environment } from "../../linux/environment.ts";
 import * as fd from "../../linux/fd.ts";
 import { isRunning } from "../../linux/pidfd.ts";
 import { fork } from "../../linux/process.ts";
@@ -25,13 +27,12 @@ import type { Ended } from "./reaper.ts";
 import { readExecRecords, readTaskRecord, type TaskRecord } from "./record.ts";
 import { serve } from "./serve.ts";
 import type { Shim } from "./shim.ts";
-import { answerOf, detach, environment, oomScore, parseBootstrap, readInput } from "./start.ts";
+import { answerOf, detach, oomScore, parseBootstrap, readInput } from "./start.ts";
 
-export const EXIT_NOT_ADOPTABLE = 3;
 const DT_DIR = 4;
 
 export function adoptTask(given: Door, command: CommandLine): number | undefined {
-  const env = environment(given);
+  const env = environment();
   const bootstrap = parseBootstrap(readInput(), command);
   const bundle = fd.workingDirectory();
   let path: string;

@@ -1,6 +1,7 @@
 // `-info` and `-v`: what this runtime is, and what it can do beyond the original.
 
 import { RuntimeInfo } from "../../api/containerd/gen/types.ts";
+import { ADOPT_ANNOTATION, STDIO_ANNOTATION } from "../../api/task/extensions.ts";
 import { Any } from "../../api/wellknown/gen/any.ts";
 import { encodeUtf8 } from "../../base/bytes.ts";
 import { door } from "../../linux/door.ts";
@@ -14,10 +15,6 @@ import { LOG_SCHEMES } from "./stdio/log-output.ts";
 
 const VERSION = "0.1.0";
 const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
-/** The shim writes logs of these formats and serves attach sockets itself when a task's stdio URIs ask for it. */
-const OWN_LOG = "io.gantry.stdio";
-/** It has the action `adopt`. */
-const ADOPTS = "io.gantry.adopt";
 
 export function versionText(name: string): string {
   return `${name.replace(/^.*\//, "")}:\n  Version:  ${VERSION}\n  Revision: gantry\n`;
@@ -32,7 +29,7 @@ export function printInfo(): number {
     version: { version: VERSION, revision: "gantry" },
     options,
     features: features === null ? null : { typeUrl: FEATURES, value: encodeUtf8(features) },
-    annotations: { [OWN_LOG]: LOG_SCHEMES.join(","), [ADOPTS]: "1" },
+    annotations: { [STDIO_ANNOTATION]: LOG_SCHEMES.join(","), [ADOPT_ANNOTATION]: "1" },
   });
   fd.writeAll(1, info);
   return 0;

@@ -5,6 +5,7 @@
 //     pidfd ──readable──▶ ended ─▶ zombie? its status by /proc ──▶ told
 //                                   └─ waited for already: PIDFD_INFO_EXIT ─▶ told, or 255
 
+import { TASK_PIDFD } from "../../api/task/extensions.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import { EPOLLIN } from "../../linux/epoll.ts";
 import type { Fd } from "../../linux/fd.ts";
@@ -41,7 +42,7 @@ export function watchProcess(loop: Loop, process: Watched, ended: (end: Ended) =
 /** What a pidfd that the daemon held (TASK_PIDFD names the descriptor) tells of a task's first process; null while it
  *  lives, and when nothing came along. */
 export function heldEnd(env: Readonly<Record<string, string>>): Ended | null {
-  const number = Number(env["TASK_PIDFD"] ?? "");
+  const number = Number(env[TASK_PIDFD] ?? "");
   const status = Number.isInteger(number) && number > 2 ? pidfdStatus(number) : null;
   return status === null ? null : { code: exitCodeOf(status), at: wallNanoseconds() };
 }

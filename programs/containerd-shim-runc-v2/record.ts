@@ -4,6 +4,7 @@
 //     <bundle>/task.json                   the first process, its runtime, its streams, its end once it is known
 //     <bundle>/execs/<exec id>/process.json   one that was executed in it, beside its pipes
 
+import { TASK_RECORD } from "../../api/task/extensions.ts";
 import { Failure, messageOf } from "../../base/errors.ts";
 import {
   listDirectory,
@@ -46,7 +47,7 @@ export interface TaskRecord extends ProcessRecord {
 }
 
 export function taskRecordPath(bundle: string): string {
-  return `${bundle}/task.json`;
+  return `${bundle}/${TASK_RECORD}`;
 }
 
 /** What the names of an exec's files begin with. */
@@ -85,7 +86,7 @@ export function removeExecPlace(bundle: string, execId: string): void {
 export function readTaskRecord(bundle: string): TaskRecord {
   const text = readTextIfThere(taskRecordPath(bundle), RECORD_LIMIT);
   if (text === null) throw new Failure("not_found", "the bundle has no record of its task");
-  return strictly("task.json", () => {
+  return strictly(TASK_RECORD, () => {
     const whole = parse(text);
     const [runtime, holder, group] = [whole.part("runtime"), whole.part("holder"), whole.part("group")];
     return {

@@ -12,6 +12,7 @@ import { Any } from "../../api/wellknown/gen/any.ts";
 import { encodeUtf8 } from "../../base/bytes.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Door } from "../../linux/door.ts";
+import { environment } from "../../linux/environment.ts";
 import * as fd from "../../linux/fd.ts";
 import { fork, newSession, parentId, takeCores } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
@@ -28,7 +29,7 @@ const VERSION = 3;
 const DEBUG_LEVEL = -4;
 
 export function startShim(given: Door, command: CommandLine): number | undefined {
-  const env = environment(given);
+  const env = environment();
   const input = readInput();
   const bootstrap = parseBootstrap(input, command);
   const bundle = fd.workingDirectory();
@@ -135,13 +136,4 @@ export function detach(given: Door, score: number, kept: readonly number[]): voi
   } catch {
     // Not every machine lets it; the original's shim goes on, too.
   }
-}
-
-export function environment(given: Door): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const entry of given.env) {
-    const at = entry.indexOf("=");
-    if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1);
-  }
-  return env;
 }

@@ -8,6 +8,7 @@ import { lookUp } from "../../base/lookup.ts";
 import { checkSystemd } from "../../container/detached.ts";
 import { DEFAULT_ROOT } from "../../container/layout.ts";
 import type { Door } from "../../linux/door.ts";
+import { environment, variable } from "../../linux/environment.ts";
 import { openDoor } from "../../runtime/quickjs/runtime.ts";
 import { absolute, type Command, type Context, formatFlags, Line, print } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
@@ -41,10 +42,9 @@ export function main(door: Door): number {
   try {
     log = new Log(globals.log.value, { json: checkedFormat(globals.logFormat.value), debug: globals.debug.value });
     checkSystemd({ systemd: globals.systemd.value });
-    const variable = (name: string) => variableOf(door, name);
     const root = globals.root.changed ? absolute(globals.root.value) : usualRoot(variable);
     const given = { debug: globals.debug.value, rootless: globals.rootless.value, systemd: globals.systemd.value };
-    return dispatch(name, args, { log, root, variable, environment: () => environment(door), ...given });
+    return dispatch(name, args, { log, root, variable, environment, ...given });
   } catch (thrown) {
     log.fatal(messageOf(thrown));
     return 1;
@@ -86,22 +86,6 @@ function defineGlobals(flags: FlagSet) {
 function checkedFormat(format: string): boolean {
   if (format !== "json" && format !== "text") throw new FlagError(`invalid log-format: ${format}`);
   return format === "json";
-}
-
-/** One of many is looked for: all of them as an object would cost more than everything else that a flag does. */
-function variableOf({ env }: Door, name: string): string | null {
-  const start = `${name}=`;
-  for (let at = env.length - 1; at >= 0; at--) if (env[at]!.startsWith(start)) return env[at]!.slice(start.length);
-  return null;
-}
-
-function environment(door: Door): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const entry of door.env) {
-    const at = entry.indexOf("=");
-    if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1);
-  }
-  return env;
 }
 
 function help(flags: FlagSet): number {

@@ -28,6 +28,7 @@ import { readProcess } from "../../../container/spec/schema.ts";
 import { loadContainer } from "../../../container/state.ts";
 import { formatTime, wallNanoseconds } from "../../../linux/clock.ts";
 import { door } from "../../../linux/door.ts";
+import { variable } from "../../../linux/environment.ts";
 import * as fd from "../../../linux/fd.ts";
 import { exit, fork, parentId, processId, setName, setParentDeathSignal } from "../../../linux/process.ts";
 import { restoreFileLimit } from "../../../linux/resource.ts";
@@ -99,12 +100,6 @@ function perform({ args: [name, ...args], root, systemdCgroup, log }: CarriedCal
   };
   checkSystemd(caller);
   COMMANDS[name!]!({ flags: new FlagSet("go"), args }, caller);
-}
-
-function variable(name: string): string | null {
-  const start = `${name}=`;
-  const found = door().env.findLast((entry) => entry.startsWith(start));
-  return found === undefined ? null : found.slice(start.length);
 }
 
 function writeLine(log: string, level: string, message: string): void {

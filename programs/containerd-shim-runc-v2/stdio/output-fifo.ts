@@ -4,12 +4,13 @@
 //
 //     process ──O_RDWR──▶ <bundle>/stdout.fifo ──O_RDONLY──▶ shim ─ ─ killed ─ ─▶ the next shim opens it by its name
 
+import { outputFifo } from "../../../api/task/extensions.ts";
 import * as fd from "../../../linux/fd.ts";
 
 export type OutputName = "stdout" | "stderr";
 
 function pathOf(place: string, stream: OutputName): string {
-  return `${place}${stream}.fifo`;
+  return `${place}${outputFifo(stream)}`;
 }
 
 /** Both owned. `write` becomes the process's descriptor. */

@@ -5,8 +5,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-
-const PIPES = ["stdout.fifo", "stderr.fifo"];
+import { OUTPUT_FIFOS, TASK_RECORD } from "../../../api/task/extensions.ts";
 
 export class Holds {
   private readonly open: readonly number[];
@@ -21,7 +20,7 @@ export class Holds {
   /** Of the task in that bundle, as far as there is something. */
   static async take(bundle: string): Promise<Holds> {
     const pidfd = await holder(bundle);
-    const pipes = PIPES.map((name) => opened(join(bundle, name))).filter((fd) => fd !== null);
+    const pipes = OUTPUT_FIFOS.map((name) => opened(join(bundle, name))).filter((fd) => fd !== null);
     return new Holds(pipes, pidfd);
   }
 
@@ -34,7 +33,7 @@ export class Holds {
 /** The shim holds a pidfd of the first process and says under which number. */
 async function holder(bundle: string): Promise<number | null> {
   try {
-    const record = JSON.parse(await readFile(join(bundle, "task.json"), "utf8")) as {
+    const record = JSON.parse(await readFile(join(bundle, TASK_RECORD), "utf8")) as {
       holder?: { shim?: number; pidfd?: number };
     };
     const { shim, pidfd } = record.holder ?? {};

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { EXIT_NOT_ADOPTABLE, TASK_PIDFD } from "../../../api/task/extensions.ts";
 import { BootstrapParams, BootstrapResult } from "../../../api/task/gen/bootstrap.ts";
 import { DeleteResponse } from "../../../api/task/gen/task_v3.ts";
 import { Any } from "../../../api/wellknown/gen/any.ts";
@@ -64,9 +65,6 @@ export async function launchShim(launch: Launch, daemon: DaemonFacts): Promise<S
   return address;
 }
 
-/** Exit code of a shim that says no for good. */
-const NOT_ADOPTABLE = 3;
-
 /** Runs `<shim> adopt`: another shim takes over from one that is gone. `pidfd`: of the task's first process, if the
  *  daemon holds it. Throws "failed_precondition" with the shim's reason when it cannot, "unavailable" when it went
  *  wrong and may be tried again. */
@@ -75,7 +73,7 @@ export async function adoptTask(launch: Launch, daemon: DaemonFacts, pidfd: numb
   child.stdin!.on("error", () => {});
   child.stdin!.end();
   const { code, output } = await finished(child, START_TIMEOUT);
-  const refused = code === NOT_ADOPTABLE ? "failed_precondition" : "unavailable";
+  const refused = code === EXIT_NOT_ADOPTABLE ? "failed_precondition" : "unavailable";
   if (code !== 0) throw new Failure(refused, output.toString("utf8").trim());
   const address = readAnswer(output);
   writeFileSync(join(launch.bundle, "bootstrap.json"), JSON.stringify(address), { mode: 0o600 });
@@ -120,7 +118,7 @@ function run(launch: Launch, daemon: DaemonFacts, last: readonly string[], pidfd
       TTRPC_ADDRESS: daemon.ttrpcAddress,
       GRPC_ADDRESS: daemon.address,
       NAMESPACE: namespace,
-      ...(pidfd === null ? {} : { TASK_PIDFD: String(PIDFD) }),
+      ...(pidfd === null ? {} : { [TASK_PIDFD]: String(PIDFD) }),
     },
   });
 }

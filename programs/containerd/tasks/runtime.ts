@@ -10,6 +10,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { RuntimeInfo } from "../../../api/containerd/gen/types.ts";
+import { ADOPT_ANNOTATION } from "../../../api/task/extensions.ts";
 import { Failure } from "../../../base/errors.ts";
 import { shimInfo } from "./shim-info.ts";
 
@@ -23,9 +24,6 @@ export interface ShimBinary {
   /** Understands BootstrapParams on the stdin of `start`. */
   bootstrap: boolean;
 }
-
-/** The annotation by which a shim says that it has the action `adopt`. */
-const ADOPTS = "io.gantry.adopt";
 
 export class Runtimes {
   private readonly directories: readonly string[];
@@ -58,7 +56,7 @@ export class Runtimes {
     const known = this.adopting.get(path);
     if (known?.identity === identity) return known.adopts;
     const adopts = shimInfo(path, null).then(
-      (info) => RuntimeInfo.decode(info).annotations[ADOPTS] === "1",
+      (info) => RuntimeInfo.decode(info).annotations[ADOPT_ANNOTATION] === "1",
       () => false,
     );
     this.adopting.set(path, { identity, adopts });

@@ -7,6 +7,7 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { STDIO_ANNOTATION } from "../../../api/task/extensions.ts";
 import { codeOf, Failure, messageOf } from "../../../base/errors.ts";
 import type { Mount } from "../../../core/values.ts";
 import { changeState, type Engine, saveRunning } from "../engine.ts";
@@ -193,7 +194,7 @@ function formatsOfShim(engine: Engine, container: Container): Promise<readonly s
   let answer = known.get(key);
   if (answer === undefined) {
     answer = containerd.runtimeAnnotations(name, options).then(
-      (annotations) => (annotations["io.gantry.stdio"] ?? "").split(","),
+      (annotations) => (annotations[STDIO_ANNOTATION] ?? "").split(","),
       (thrown) => {
         engine.log.debug(`asking the shim of ${key}: ${messageOf(thrown)}`);
         return [];

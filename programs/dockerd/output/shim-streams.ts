@@ -11,14 +11,13 @@ import {
   FRAME_REPLACED,
   FRAME_STDIN,
 } from "../../../api/task/attach.ts";
+import { OUTPUT_FIFOS } from "../../../api/task/extensions.ts";
 import { Failure } from "../../../base/errors.ts";
 import { connectUnix } from "../../../runtime/node/socket.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
 import type { ContainerLog } from "../containers/logging.ts";
 import { FrameReader } from "./frames.ts";
 import { Subscription } from "./subscription.ts";
-
-const PIPES = ["stdout.fifo", "stderr.fifo"];
 
 export class ShimStreams implements ContainerStreams {
   readonly keepsForClients = true;
@@ -39,7 +38,7 @@ export class ShimStreams implements ContainerStreams {
    *  last one who has them open, which may else be the container's process. */
   hold(): void {
     if (this.#bundle === null || this.#pipes.length > 0) return;
-    for (const name of PIPES) {
+    for (const name of OUTPUT_FIFOS) {
       try {
         this.#pipes.push(openSync(join(this.#bundle, name), constants.O_RDONLY | constants.O_NONBLOCK));
       } catch {

@@ -39,7 +39,7 @@ export function processTree(daemon: number, container: number): string {
     `   ├─ ttrpc ─▶ ${show("docker-net", net)}: bridge, addresses, ports     [QuickJS]`,
     `   └─ gRPC ─▶ ${show("containerd", containerd)}: images, snapshots, tasks   [Node]`,
     `      └─ ttrpc ─▶ ${show("containerd-shim-runc-v2", shim)}: one per container [QuickJS]`,
-    "         └─ argv and bundle ─▶ runc create, runc start (ended)   [QuickJS]",
+    "         └─ clone of itself ─▶ runc: create, start (ended)       [QuickJS]",
     `            └─ runc init, became ─▶ ${show(find(container)?.name ?? "the process", find(container))}`,
     "",
   ].join("\n");

@@ -41,7 +41,7 @@ const ID_LENGTH = 64;
 const HELD_PLACE = HELD_HEAD + LOG_PART;
 const LENGTH = HELD + 4 * HELD_PLACE;
 /** Words of the head. */
-const W = { magic: 0, current: 1, clients: 2, entries: 16, entrySize: 16 } as const;
+const W = { magic: 0, current: 1, clients: 2, shown: 3, entries: 16, entrySize: 16 } as const;
 /** Words of an entry; `held`: for each stream 0 or 1 + its place, and the bytes there. */
 const E = { flow: 0, count: 1, size: 2, inode: 4, before: 6, held: 7 } as const;
 const WORD = 2 ** 32;
@@ -77,6 +77,8 @@ export class Journal {
   /** As an entry has them. */
   #held = [0, 0, 0, 0];
   #clients = 0;
+  /** The chunk that a killed shim left was given to the clients by it. */
+  #shown = false;
   /** Bytes of each place of unfinished lines that have their room. */
   readonly #rooms = [0, 0, 0, 0];
   /** The large chunk has its room. */
@@ -98,7 +100,11 @@ export class Journal {
     return {
       read: (source, large) => this.#read(at, source, large ? COPY_CHUNK : COPY_CHUNK_SMALL),
       done: () => this.#done(at),
-      pending: () => (this.#flow === FLOW.read + at ? this.#chunk(this.#count) : null),
+      pending: () => {
+        if (this.#flow !== FLOW.read + at) return null;
+        this.#shown = this.#words[W.shown] === 1;
+        return this.#chunk(this.#count);
+      },
     };
   }
 
@@ -114,6 +120,15 @@ export class Journal {
   /** The log as it was opened, when there was nothing to recover. */
   opened(place: LogPlace): void {
     this.#place = place;
+  }
+
+  /** Before the chunk at hand goes to the clients, who else would see a killed shim's last one twice: sending wakes
+   *  them, and that is when a shim is likely to be interrupted. False: they have it already. */
+  show(): boolean {
+    const first = !this.#shown;
+    this.#shown = false;
+    if (this.#bytes !== null) this.#words[W.shown] = 1;
+    return first;
   }
 
   appended(records: number): void {
@@ -202,6 +217,7 @@ export class Journal {
     // Nothing is there: the end, or a byte that comes just now.
     const count = Math.min(Math.max(available[0]!, 1), this.#room(limit));
     this.#seal(count);
+    this.#words[W.shown] = 0;
     this.#enter(FLOW.read + stream, count);
     let got: number | null = 0;
     try {

@@ -121,6 +121,7 @@ export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput
         resume: () => {},
         write(chunk) {
           lines.write(stream, chunk);
+          if (!journal.show()) return true;
           return server?.write(stream, chunk) ?? true;
         },
         relax() {

@@ -2,7 +2,7 @@
 
 use crate::arena;
 use rquickjs_sys as js;
-use std::ffi::{c_void, CStr};
+use std::ffi::{c_char, c_void, CStr};
 use std::ops::Range;
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
@@ -110,13 +110,13 @@ impl Engine {
         true
     }
 
-    /// The program's main.
+    /// A program's main, which the top level made a property of the global object by the program's name.
     ///
     /// # Safety
     /// After `load`.
-    pub unsafe fn main(&self) -> js::JSValue {
+    pub unsafe fn main(&self, program: *const c_char) -> js::JSValue {
         let global = js::JS_GetGlobalObject(self.context);
-        let main = js::JS_GetPropertyStr(self.context, global, c"main".as_ptr());
+        let main = js::JS_GetPropertyStr(self.context, global, program);
         js::JS_FreeValue(self.context, global);
         main
     }

@@ -1,7 +1,7 @@
-//! A program's heap, built ahead of time. At build time the executable is linked with an empty room where the images
-//! will lie, and called once for each program: the program's top level runs on an engine whose blocks all lie in the
+//! The heap of an executable's programs, built ahead of time. At build time the executable is linked with an empty room
+//! where the image will lie, and called once: the programs' top level runs on an engine whose blocks all lie in the
 //! room, and the heap is written out. The final link puts it at that very place as an ordinary writable segment, which
-//! the kernel maps copy-on-write at exec; only `main` is left to be called. Why it is sound: docs/decisions.
+//! the kernel maps copy-on-write at exec; only a `main` is left to be called. Why it is sound: docs/decisions.
 //!
 //!     room ─▶ engine, top level, door ─▶ collect, settle seeds, forget the stack ─▶ file ─▶ segment ─▶ wake ─▶ main
 
@@ -17,29 +17,27 @@ extern "C" {
     fn gantry_set_image(start: *const c_void, size: usize);
 }
 
-/// Size of the room (link.ts), which is larger than any image will be.
+/// Size of the room (table.ts), which is larger than any image will be.
 const ROOM: usize = 64 << 20;
 const PAGE: usize = 4096;
 
-/// At the start of every image.
+/// At the image's start.
 #[repr(C)]
 pub struct Head {
     pub engine: Engine,
-    pub main: js::JSValue,
     pub door: js::JSValue,
-    /// The pages into which any program's first objects are written.
+    /// The pages into which a program's first objects are written.
     fresh: Range<usize>,
 }
 
-/// `build ROOM_OFFSET CODE TOUCH OUTPUT`: writes the image that lies so many bytes into the room. TOUCH is run to make
-/// what the engine makes when it is first looked at (touch.ts).
+/// `build CODE TOUCH OUTPUT`: writes the image. TOUCH is run to make what the engine makes when it is first looked at
+/// (touch.ts).
 ///
 /// # Safety
 /// Called before the first use of the arena, by an executable whose `room` is mapped, zeroed and ROOM bytes long.
 pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
-    let [_, offset, code, touch, output] = words else { return Err("usage: build OFFSET CODE TOUCH OUTPUT".into()) };
-    let base = room + offset.parse::<usize>().map_err(|error| error.to_string())?;
-    arena::build_in(base + std::mem::size_of::<Head>()..room + ROOM);
+    let [_, code, touch, output] = words else { return Err("usage: build CODE TOUCH OUTPUT".into()) };
+    arena::build_in(room + std::mem::size_of::<Head>()..room + ROOM);
     let engine = Engine::new();
     engine.seed.settle();
     for file in [code, touch] {
@@ -48,17 +46,16 @@ pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
             return Err("the top level failed".into());
         }
     }
-    let main = engine.main();
     let door = door::make(engine.context);
     js::JS_RunGC(engine.runtime);
     if !gantry_settle(engine.runtime, COLLECT_AFTER) {
         return Err("the room is too small".into());
     }
     let fresh = engine.fill_holes();
-    (base as *mut Head).write(Head { engine, main, door, fresh });
+    (room as *mut Head).write(Head { engine, door, fresh });
     let end = arena::built().0.next_multiple_of(PAGE);
-    forget_process(base..end)?;
-    let bytes = std::slice::from_raw_parts(base as *const u8, end - base);
+    forget_process(room..end)?;
+    let bytes = std::slice::from_raw_parts(room as *const u8, end - room);
     std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
 }
 

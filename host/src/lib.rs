@@ -1,8 +1,8 @@
 //! The host's entry: finds the program that argv[0] names, wakes its engine or makes one, opens the door, calls main
 //! and runs its jobs.
 //!
-//! One executable carries several programs. tools/build writes a few lines of assembly that hold them as a table of
-//! names and contents, and a `main` that passes the table on; everything else about a program is TypeScript.
+//! One executable carries several programs in one content. tools/build writes a few lines of assembly that hold a table
+//! of their names, and a `main` that passes the table on; everything else about a program is TypeScript.
 
 pub mod arena;
 mod door;
@@ -20,6 +20,8 @@ use std::ffi::{c_char, c_int};
 #[repr(C)]
 pub struct Program {
     name: *const c_char,
+    /// Whose main it is: another one's where `name` is an alias.
+    main: *const c_char,
     content: *mut u8,
     length: usize,
     kind: usize,
@@ -27,8 +29,8 @@ pub struct Program {
     seal: *const c_char,
 }
 
-/// What a program's content is: bytecode, whose top level is still to be run; a heap in which it has run (image.rs); or
-/// the room in which such a heap is built.
+/// What their content is: bytecode, whose top level is still to be run; a heap in which it has run (image.rs); or the
+/// room in which such a heap is built.
 const BYTECODE: usize = 0;
 const IMAGE: usize = 1;
 
@@ -68,7 +70,7 @@ pub unsafe extern "C" fn gantry_main(
         IMAGE => {
             let head = image::wake(content..content + program.length);
             door::open(head.engine.context, head.door, &start);
-            run(&head.engine, head.main, head.door)
+            run(&head.engine, program.main, head.door)
         }
         BYTECODE => {
             let engine = engine::Engine::new();
@@ -78,7 +80,7 @@ pub unsafe extern "C" fn gantry_main(
             }
             let door = door::make(engine.context);
             door::open(engine.context, door, &start);
-            run(&engine, engine.main(), door)
+            run(&engine, program.main, door)
         }
         _ => match image::build(content, &image::words(&start.arguments)) {
             Ok(()) => 0,
@@ -90,10 +92,10 @@ pub unsafe extern "C" fn gantry_main(
     }
 }
 
-/// Calls main(door), then alternates between the engine's jobs and the program's own wait (door.idle), until either
+/// Calls the program's main(door), then alternates between the engine's jobs and its own wait (door.idle), until either
 /// returns an exit code.
-unsafe fn run(engine: &engine::Engine, main: js::JSValue, door: js::JSValue) -> c_int {
-    let context = engine.context;
+unsafe fn run(engine: &engine::Engine, program: *const c_char, door: js::JSValue) -> c_int {
+    let (context, main) = (engine.context, engine.main(program));
     let mut result = js::JS_Call(context, main, js::JS_UNDEFINED, 1, &door as *const _ as *mut _);
     loop {
         if js::JS_IsException(result) {

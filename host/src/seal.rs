@@ -156,7 +156,7 @@ mod tests {
         let names = ["runc", "containerd-shim-runc-v2", "docker-proxy"].map(|name| CString::new(name).unwrap());
         let row = |name: &CString| {
             let (content, seal) = (std::ptr::null_mut(), std::ptr::null());
-            Program { name: name.as_ptr(), content, length: 0, kind: 0, seal }
+            Program { name: name.as_ptr(), main: name.as_ptr(), content, length: 0, kind: 0, seal }
         };
         let table: Vec<Program> = names.iter().map(row).collect();
         let called = CString::new(called).unwrap();

@@ -108,10 +108,10 @@ async function watched(first: number, count: number, line: (first: number, count
 }
 
 async function buildInside(): Promise<string> {
-  const contents = 'import { main } from "./test/fuzz/inside.ts"; globalThis.main = main;';
+  const contents = 'import { main } from "./test/fuzz/inside.ts"; globalThis["fuzz-inside"] = main;';
   const result = await build({ ...BUNDLE_OPTIONS, stdin: { contents, resolveDir: layout.root, loader: "ts" } });
   const output = join(layout.work, "fuzz-inside");
-  const program = compileScript("fuzz-inside", result.outputFiles[0]!.text, { debug: true });
-  linkFile(output, { carried: [program], aliases: [], form: "bytecode" });
+  const script = compileScript("fuzz-inside", result.outputFiles[0]!.text, { debug: true });
+  linkFile(output, { script, programs: ["fuzz-inside"], aliases: [], form: "bytecode" });
   return output;
 }

@@ -10,10 +10,10 @@ import { BUNDLE_OPTIONS, compileScript } from "../../tools/build/programs.ts";
 const NAME = "probe";
 
 export async function buildProbe(destination: string): Promise<void> {
-  const contents = 'import { main } from "./test/probe/main.ts"; globalThis.main = main;';
+  const contents = 'import { main } from "./test/probe/main.ts"; globalThis.probe = main;';
   const result = await build({ ...BUNDLE_OPTIONS, stdin: { contents, resolveDir: layout.root, loader: "ts" } });
   const output = join(layout.work, NAME);
-  const carried = [compileScript(NAME, result.outputFiles[0]!.text, { debug: true })];
-  linkFile(output, { carried, aliases: [], form: "bytecode" });
+  const script = compileScript(NAME, result.outputFiles[0]!.text, { debug: true });
+  linkFile(output, { script, programs: [NAME], aliases: [], form: "bytecode" });
   copyFileSync(output, destination);
 }

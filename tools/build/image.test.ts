@@ -6,10 +6,10 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { buildImages, runTopLevels } from "./image.ts";
-import { type Linked, linkContents } from "./link.ts";
+import { buildImage, runTopLevel } from "./image.ts";
+import { type Linked, linkContent } from "./link.ts";
 import { layout } from "./paths.ts";
-import { type CompiledProgram, compileScript } from "./programs.ts";
+import { type CompiledScript, compileScript, EXECUTABLES } from "./programs.ts";
 
 /** What it prints is what a start could get wrong: its own arguments, the order of jobs begun before and after the heap
  *  was written out, objects of every kind made at the top level, the collector, the limit of the stack. */
@@ -58,7 +58,7 @@ const change = () => {
     weak.get(record), weak.get(twin), (() => { for (const name in { a: 1, ...bare }) return name; })(),
   ];
 };
-globalThis.main = (door) => {
+globalThis["image-test"] = (door) => {
   order.push("main");
   const changed = change();
   const before = peak(door);
@@ -87,22 +87,22 @@ globalThis.main = (door) => {
 
 const NAME = "image-test";
 const path = (form: string) => join(layout.work, `${NAME}.${form}`);
-let program: CompiledProgram;
+let script: CompiledScript;
 
 function link(): Linked {
-  return { carried: [program], aliases: [], form: "image" };
+  return { script, programs: [NAME], aliases: [], form: "image" };
 }
 
 before(() => {
   mkdirSync(layout.work, { recursive: true });
-  program = compileScript(NAME, SCRIPT, { debug: false });
-  linkContents(path("bytecode"), link(), [{ kind: "bytecode", file: program.code }]);
-  buildImages(path("image"), link());
+  script = compileScript(NAME, SCRIPT, { debug: false });
+  linkContent(path("bytecode"), link(), { kind: "bytecode", file: script.code });
+  buildImage(path("image"), link());
 });
 
 after(() => {
   for (const name of ["bytecode", "image", "room"]) {
-    for (const tail of ["", ".table.s", `.${NAME}.heap`, `.room.${NAME}.heap`, ".room.table.s"]) {
+    for (const tail of ["", ".table.s", ".heap", ".room.heap", ".room.table.s"]) {
       rmSync(path(name) + tail, { force: true });
     }
   }
@@ -139,8 +139,8 @@ test("each start has random numbers and a clock of its own", () => {
 });
 
 test("building a heap image twice gives the same bytes", () => {
-  linkContents(path("room"), link(), [{ kind: "room" }]);
-  const build = () => readFileSync((runTopLevels(path("room"), [program])[0] as { file: string }).file);
+  linkContent(path("room"), link(), { kind: "room" });
+  const build = () => readFileSync((runTopLevel(path("room"), script) as { file: string }).file);
   const first = build();
   assert(first.length > 100_000);
   assert(first.equals(build()));
@@ -148,19 +148,11 @@ test("building a heap image twice gives the same bytes", () => {
 
 test("only the executable in which images are built can build them", () => {
   const output = join(layout.work, `${NAME}.refused`);
-  spawnSync(path("image"), ["0", program.code, program.touch, output], { timeout: 60_000 });
+  spawnSync(path("image"), [script.code, script.touch, output], { timeout: 60_000 });
   assert.throws(() => readFileSync(output), { code: "ENOENT" });
 });
 
 test("the programs that ship say the same from bytecode", () => {
-  const names = ["runc", "containerd-shim-runc-v2", "docker", "docker-init"];
-  const file = (name: string, tail: string) => join(layout.work, `${name}.${tail}`);
-  const carried = names.map((name) => ({ name, code: file(name, "bin"), touch: file(name, "touch.bin") }));
-  linkContents(
-    path("bytecode"),
-    { carried, aliases: [], form: "bytecode" },
-    carried.map(({ code }) => ({ kind: "bytecode", file: code })),
-  );
   const says = (executable: string, argv0: string, args: string[]) => {
     const { status, stdout, stderr } = spawnSync(executable, args, { argv0, encoding: "utf8", timeout: 60_000 });
     return { status, stdout, stderr };
@@ -169,13 +161,21 @@ test("the programs that ship say the same from bytecode", () => {
     ["runc", "runc", ["--version"]],
     ["runc", "runc", ["features"]],
     ["runc", "runc", ["--help"]],
-    ["containerd-shim-runc-v2", "containerd-shim-runc-v2", ["-v"]],
+    ["runc", "containerd-shim-runc-v2", ["-v"]],
     ["docker", "docker", ["run", "--help"]],
     ["docker", "docker", ["nonsense"]],
     ["docker-init", "docker-init", ["-h"]],
+    ["runc", "docker-proxy", ["-version"]],
+    ["runc", "docker-net", ["--version"]],
+    ["runc", "containerd-unpack", []],
   ];
-  for (const [executable, argv0, args] of asked) {
-    const shipped = says(join(layout.bin, executable), argv0, args);
-    assert.deepEqual(says(path("bytecode"), argv0, args), shipped, args.join(" "));
+  for (const { file, programs } of EXECUTABLES) {
+    const code = join(layout.work, `${file}.bin`);
+    const linked: Linked = { script: { code, touch: code }, programs, aliases: [], form: "bytecode" };
+    linkContent(path("bytecode"), linked, { kind: "bytecode", file: code });
+    for (const [, argv0, args] of asked.filter(([of]) => of === file)) {
+      const shipped = says(join(layout.bin, file), argv0, args);
+      assert.deepEqual(says(path("bytecode"), argv0, args), shipped, `${argv0} ${args.join(" ")}`);
+    }
   }
 });

@@ -1,37 +1,28 @@
-// Heap images (host/src/image.rs): an executable is linked with empty room where the images will lie, runs each
-// program's top level in it, and is linked again with what came out. Both links must put everything else at the same
-// addresses: the images are full of pointers to it.
+// Heap images (host/src/image.rs): an executable is linked with empty room where the image will lie, runs the top level
+// of its programs in it, and is linked again with what came out. Both links must put everything else at the same
+// addresses: the image is full of pointers to it.
 
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { type Linked, linkContents } from "./link.ts";
+import { type Linked, linkContent } from "./link.ts";
 import { layout } from "./paths.ts";
-import type { CompiledProgram } from "./programs.ts";
+import type { CompiledScript } from "./programs.ts";
 import { run } from "./run.ts";
 import type { Content } from "./table.ts";
 
-export function buildImages(output: string, linked: Linked): void {
+export function buildImage(output: string, linked: Linked): void {
   const builder = join(layout.work, `${basename(output)}.room`);
-  linkContents(
-    builder,
-    linked,
-    linked.carried.map(() => ({ kind: "room" })),
-  );
-  const images = runTopLevels(builder, linked.carried);
-  linkContents(output, linked, images);
+  linkContent(builder, linked, { kind: "room" });
+  linkContent(output, linked, runTopLevel(builder, linked.script));
   requireSamePlaces(builder, output);
   rmSync(builder);
 }
 
-/** The images lie one behind the other, in whole pages. */
-export function runTopLevels(builder: string, carried: readonly CompiledProgram[]): Content[] {
-  let offset = 0;
-  return carried.map(({ name, code, touch }) => {
-    const file = join(layout.work, `${basename(builder)}.${name}.heap`);
-    run(builder, [String(offset), code, touch, file]);
-    offset += statSync(file).size;
-    return { kind: "image", file };
-  });
+/** The image, in whole pages. */
+export function runTopLevel(builder: string, { code, touch }: CompiledScript): Content {
+  const file = join(layout.work, `${basename(builder)}.heap`);
+  run(builder, [code, touch, file]);
+  return { kind: "image", file };
 }
 
 interface Segment {
@@ -62,7 +53,7 @@ function segments(elf: Buffer): Segment[] {
   });
 }
 
-/** All segments but the last, which holds the images, must be where they were, and the code the same byte for byte. */
+/** All segments but the last, which holds the image, must be where they were, and the code the same byte for byte. */
 function requireSamePlaces(builder: string, output: string): void {
   const [before, after] = [readFileSync(builder), readFileSync(output)];
   const [old, now] = [before, after].map((elf) => segments(elf).filter(({ type }) => type === PT_LOAD)) as [
@@ -76,6 +67,6 @@ function requireSamePlaces(builder: string, output: string): void {
     return placed && ((segment.flags & PF_X) === 0 || bytes(after, segment).equals(bytes(before, other)));
   });
   if (!same || old.length !== now.length || old.at(-1)!.address !== now.at(-1)!.address) {
-    throw new Error(`${output}: linking with the heap images moved something they point to`);
+    throw new Error(`${output}: linking with the heap image moved something they point to`);
   }
 }

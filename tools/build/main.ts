@@ -1,7 +1,7 @@
 // `npm run build`: everything into dist/bin. Incremental: a step whose inputs are older than its output is skipped.
 //
 //     host/ ── cargo ──▶ libgantry_host.a ─┐
-//     programs/x ─ esbuild ─ compile ─▶ x.bin ─┴─ cc ──▶ room ── x.bin run once ──▶ x.heap    (programs.ts, image.ts)
+//     programs/… ─ esbuild ─ compile ─▶ x.bin ─┴─ cc ──▶ room ── x.bin run once ──▶ x.heap    (programs.ts, image.ts)
 //                                              └─ cc with x.heap ──▶ dist/bin/{runc,docker,docker-init}     (link.ts)
 //     programs/dockerd … ─ esbuild ─▶ one script ─▶ dist/bin/{dockerd,containerd,ctr}         (daemons.ts)
 //
@@ -14,13 +14,13 @@ import { buildHost } from "./host.ts";
 import { linkExecutables } from "./link.ts";
 import { installPackages } from "./packages.ts";
 import { layout } from "./paths.ts";
-import { compilePrograms } from "./programs.ts";
+import { compileExecutables } from "./programs.ts";
 
 const debug = process.argv.includes("--debug");
 mkdirSync(layout.bin, { recursive: true });
 mkdirSync(layout.work, { recursive: true });
 installPackages(["gcc", "libseccomp-dev"], ["/usr/bin/cc", "/usr/lib/x86_64-linux-gnu/libseccomp.a"]);
 buildHost();
-const programs = await compilePrograms({ debug });
-linkExecutables(programs, process.argv.includes("--bytecode") ? "bytecode" : "image");
+const scripts = await compileExecutables({ debug });
+linkExecutables(scripts, process.argv.includes("--bytecode") ? "bytecode" : "image");
 await buildDaemons();

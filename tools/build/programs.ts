@@ -1,5 +1,5 @@
-// QuickJS programs: each programs/<name>/main.ts is bundled into one script and compiled to bytecode by the engine that
-// will load it.
+// QuickJS programs: the programs/<name>/main.ts of one executable are bundled into one script, in which what they share
+// stands once, and compiled to bytecode by the engine that will load it.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,8 +10,8 @@ import { run } from "./run.ts";
 import { touchScript } from "./touch.ts";
 import { mendUsing } from "./using.ts";
 
-export interface CompiledProgram {
-  name: string;
+/** Leaves the main function of each program as a property of globalThis, by the program's name. */
+export interface CompiledScript {
   /** Path of the bytecode. */
   code: string;
   /** Path of what is run after it while a heap image is built (touch.ts). */
@@ -56,19 +56,16 @@ export const BUNDLE_OPTIONS = {
   define: { FAILPOINTS: "false" },
 } as const;
 
-export async function compilePrograms(options: { debug: boolean }): Promise<Map<string, CompiledProgram>> {
-  const names = EXECUTABLES.flatMap((executable) => executable.programs);
-  const present = names.filter((name) => existsSync(join(layout.root, "programs", name, "main.ts")));
-  const compiled = await Promise.all(present.map((name) => compileProgram(name, options)));
-  return new Map(compiled.map((program) => [program.name, program]));
-}
-
-async function compileProgram(name: string, options: { debug: boolean }): Promise<CompiledProgram> {
-  return compileScript(name, await bundle(name), options);
+/** The script of each executable, by the executable's name. */
+export async function compileExecutables(options: { debug: boolean }): Promise<Map<string, CompiledScript>> {
+  const compiled = EXECUTABLES.map(
+    async ({ file, programs }) => [file, compileScript(file, await bundle(programs), options)] as const,
+  );
+  return new Map(await Promise.all(compiled));
 }
 
 /** Compiles unless the script, the compiler and the options are those of the last time. */
-export function compileScript(name: string, script: string, options: { debug: boolean }): CompiledProgram {
+export function compileScript(name: string, script: string, options: { debug: boolean }): CompiledScript {
   const [code, touch] = [join(layout.work, `${name}.bin`), join(layout.work, `${name}.touch.bin`)];
   const touched = touchScript(script);
   const compiler = join(layout.cargo, "release/compile");
@@ -80,7 +77,7 @@ export function compileScript(name: string, script: string, options: { debug: bo
   const digest = stamp.digest("hex");
   const record = join(layout.work, `${name}.digest`);
   const made = existsSync(code) && existsSync(touch);
-  if (made && existsSync(record) && readFileSync(record, "utf8") === digest) return { name, code, touch };
+  if (made && existsSync(record) && readFileSync(record, "utf8") === digest) return { code, touch };
   const sources = { [code]: mendUsing(script), [touch]: touched };
   for (const [output, text] of Object.entries(sources)) {
     const source = output.replace(/bin$/, "js");
@@ -88,11 +85,13 @@ export function compileScript(name: string, script: string, options: { debug: bo
     run(compiler, [source, output, ...(options.debug ? ["--debug"] : [])]);
   }
   writeFileSync(record, digest);
-  return { name, code, touch };
+  return { code, touch };
 }
 
-async function bundle(name: string): Promise<string> {
-  const entry = `import { main } from "./programs/${name}/main.ts"; globalThis.main = main;`;
+async function bundle(programs: readonly string[]): Promise<string> {
+  const imports = programs.map((name, at) => `import { main as main${at} } from "./programs/${name}/main.ts";`);
+  const mains = programs.map((name, at) => `globalThis[${JSON.stringify(name)}] = main${at};`);
+  const entry = [...imports, ...mains].join("\n");
   const result = await build({
     ...BUNDLE_OPTIONS,
     stdin: { contents: entry, resolveDir: layout.root, loader: "ts" },

@@ -1,9 +1,9 @@
 // The few lines of assembly that hold an executable's programs: struct Program of host/src/lib.rs for each name, and a
 // main that passes the table on.
 
-import { type CompiledProgram, SEALED } from "./programs.ts";
+import { SEALED } from "./programs.ts";
 
-/** What an executable carries for a program; "room" is where its image will lie, while images are built. */
+/** What an executable carries of its programs; "room" is where their image will lie, while it is built. */
 export type Content = { kind: "bytecode" | "image"; file: string } | { kind: "room" };
 
 const KINDS = { bytecode: 0, image: 1, room: 2 } as const;
@@ -11,20 +11,18 @@ const KINDS = { bytecode: 0, image: 1, room: 2 } as const;
 const ROOM = 64 << 20;
 
 export function assembly(
-  carried: readonly CompiledProgram[],
+  programs: readonly string[],
   aliases: readonly (readonly [string, string])[],
-  contents: readonly Content[],
+  content: Content,
 ): string {
-  const at = new Map(carried.map((program, index) => [program.name, index]));
-  const entries = [...carried.map((program) => [program.name, program.name] as const), ...aliases];
+  const entries = [...programs.map((name) => [name, name] as const), ...aliases];
   const rows = entries.map(([, target], index) => {
-    const own = at.get(target)!;
-    const kind = KINDS[contents[own]!.kind];
+    const own = programs.indexOf(target);
     const seal = SEALED[target] === undefined ? "0" : `.Lseal${own}`;
-    return `  .quad .Lname${index}, .Lstart${own}, .Lend${own} - .Lstart${own}, ${kind}, ${seal}`;
+    return `  .quad .Lname${index}, .Lname${own}, .Lstart, .Lend - .Lstart, ${KINDS[content.kind]}, ${seal}`;
   });
   const names = entries.map(([name], index) => `.Lname${index}: .asciz "${name}"`);
-  const seals = carried.flatMap(({ name }, index) =>
+  const seals = programs.flatMap((name, index) =>
     SEALED[name] === undefined ? [] : [`.Lseal${index}: .asciz "${SEALED[name]}"`],
   );
   return [
@@ -50,21 +48,20 @@ export function assembly(
     "  mov $table, %rcx",
     `  mov $${entries.length}, %r8`,
     "  jmp gantry_main",
-    ...contents.flatMap(content),
-    ...(contents.some(({ kind }) => kind === "room") ? room() : []),
+    ...(content.kind === "room" ? room() : carried(content)),
     '.section .note.GNU-stack, "", @progbits',
     "",
   ].join("\n");
 }
 
-function content(content: Content, index: number): string[] {
-  if (content.kind === "room") return ['.section .gantry.heap, "aw"', `.Lstart${index}:`, `.Lend${index}:`];
-  const place = content.kind === "image" ? '.section .gantry.heap, "aw"' : '.section .rodata.gantry, "a"';
-  const align = content.kind === "image" ? ".balign 4096" : ".balign 16";
-  return [place, align, `.Lstart${index}: .incbin "${content.file}"`, `.Lend${index}:`];
+function carried({ kind, file }: Exclude<Content, { kind: "room" }>): string[] {
+  const place = kind === "image" ? '.section .gantry.heap, "aw"' : '.section .rodata.gantry, "a"';
+  const align = kind === "image" ? ".balign 4096" : ".balign 16";
+  return [place, align, `.Lstart: .incbin "${file}"`, ".Lend:"];
 }
 
 /** A page in the file, as an image would have, so that the segments are the same; the rest is address space only. */
 function room(): string[] {
-  return ['.section .gantry.heap, "aw"', ".zero 4096", '.section .gantry.room, "aw", @nobits', `.skip ${ROOM - 4096}`];
+  const heap = ['.section .gantry.heap, "aw"', ".Lstart:", ".Lend:", ".zero 4096"];
+  return [...heap, '.section .gantry.room, "aw", @nobits', `.skip ${ROOM - 4096}`];
 }

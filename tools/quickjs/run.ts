@@ -24,9 +24,9 @@ export async function runOnQuickJs(wanted: (path: string) => boolean): Promise<b
   const files = portableTests().filter(wanted);
   if (files.length === 0) return true;
   mkdirSync(layout.work, { recursive: true });
-  const code = compileScript(NAME, await bundle(files), { debug: true });
+  const script = compileScript(NAME, await bundle(files), { debug: true });
   const output = join(layout.work, NAME);
-  linkFile(output, { carried: [code], aliases: [], form: "bytecode" });
+  linkFile(output, { script, programs: [NAME], aliases: [], form: "bytecode" });
   const result = spawnSync(output, [], { stdio: ["ignore", "inherit", "inherit"], timeout: 120_000 });
   rmSync(output, { force: true });
   return result.status === 0;
@@ -50,7 +50,7 @@ function isPortable(path: string): boolean {
 async function bundle(files: readonly string[]): Promise<string> {
   const loads = files.map((path) => `  begin(${JSON.stringify(path)}); require("./${path}");`);
   const head = 'import { begin, main } from "./tools/quickjs/test.ts";';
-  const entry = [head, "{", ...loads, "}", "globalThis.main = main;"].join("\n");
+  const entry = [head, "{", ...loads, "}", `globalThis["${NAME}"] = main;`].join("\n");
   const stdin = { contents: entry, resolveDir: layout.root, loader: "ts" as const };
   const result = await build({ ...BUNDLE_OPTIONS, stdin, plugins: [bodies] });
   return result.outputFiles![0]!.text;

@@ -8,11 +8,11 @@ import { BUNDLE_OPTIONS, compileScript } from "../../../tools/build/programs.ts"
 
 /** Path of the executable. It bears the name of runc inside, so that it is sealed as runc is. */
 export async function buildCrashRunc(): Promise<string> {
-  const contents = 'import { main } from "./test/crash/runc/main.ts"; globalThis.main = main;';
+  const contents = 'import { main } from "./test/crash/runc/main.ts"; globalThis.runc = main;';
   const stdin = { contents, resolveDir: layout.root, loader: "ts" as const };
   const result = await build({ ...BUNDLE_OPTIONS, define: { FAILPOINTS: "true" }, stdin });
-  const compiled = compileScript("runc-crash", result.outputFiles[0]!.text, { debug: true });
+  const script = compileScript("runc-crash", result.outputFiles[0]!.text, { debug: true });
   const output = join(layout.work, "runc-crash");
-  linkFile(output, { carried: [{ ...compiled, name: "runc" }], aliases: [], form: "bytecode" });
+  linkFile(output, { script, programs: ["runc"], aliases: [], form: "bytecode" });
   return output;
 }

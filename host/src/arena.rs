@@ -14,16 +14,18 @@ use std::ptr::{addr_of, addr_of_mut, null_mut};
 
 const HEADER: usize = 8;
 /// Since kernel 5.14; before that it fails, which is of no consequence.
-pub const MADV_POPULATE_WRITE: libc::c_int = 23;
+const MADV_POPULATE_WRITE: libc::c_int = 23;
 /// Bytes asked of the kernel when the classes need more.
 const CHUNK: usize = 1 << 20;
 /// What is populated of a new chunk by one call: any program fills it, and single faults would cost four times as much.
-const POPULATED: usize = 128 << 10;
+const POPULATED: usize = 64 << 10;
 /// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
 const PAGE: usize = 4096;
 /// Pages are cut from runs of this many bytes, so that they do not lie scattered between other blocks.
 const RUN: usize = 16 * PAGE;
+/// Holes of so many pages are used for pages.
+const HOLE_PAGES: usize = 3;
 /// A block of so many bytes is a page. Larger ones are mappings once a chunk was full: who is busy once shrinks again.
 const PAGED: std::ops::RangeInclusive<usize> = PAGE / 8 * 7 + 1..=PAGE;
 /// Free pages that are kept when memory is given back.
@@ -45,8 +47,6 @@ struct Arena {
     image: Range<usize>,
     /// Everything must come from the room, and what is freed is wiped.
     building: bool,
-    /// Blocks given out while building.
-    served: usize,
 }
 
 static mut ARENA: Arena = Arena {
@@ -58,11 +58,13 @@ static mut ARENA: Arena = Arena {
     free_pages: null_mut(),
     image: 0..0,
     building: false,
-    served: 0,
 };
 
 /// Free pages that the kernel has taken back.
 static mut RELEASED: Vec<usize> = Vec::new();
+
+/// What large blocks left in the room when they were freed.
+static mut HOLES: Vec<Range<usize>> = Vec::new();
 
 /// From now on all blocks come from `room`.
 ///
@@ -73,19 +75,11 @@ pub unsafe fn build_in(room: Range<usize>) {
     (arena.next, arena.end, arena.building) = (room.start, room.end, true);
 }
 
-/// Where the room is used up to, and how many blocks were given out.
-pub fn built() -> (usize, usize) {
+/// Where the room is used up to.
+pub fn built() -> usize {
     // SAFETY: one thread.
     let arena = unsafe { &*addr_of!(ARENA) };
-    (if arena.run.end == arena.next { arena.run.start } else { arena.next }, arena.served)
-}
-
-/// Gives up the holes in what was built so far: what comes next lies together, from the next page on.
-pub fn turn_page() {
-    // SAFETY: one thread; the room ends at a page.
-    let arena = unsafe { &mut *addr_of_mut!(ARENA) };
-    (arena.free, arena.free_pages, arena.run) = ([null_mut(); CLASSES], null_mut(), 0..0);
-    arena.next = arena.next.next_multiple_of(PAGE);
+    if arena.run.end == arena.next { arena.run.start } else { arena.next }
 }
 
 /// Goes on with a heap image. Its blocks are given up when they are freed: to use them again would cost a page each.
@@ -123,12 +117,11 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
     let size = size as usize;
     // SAFETY: one thread; nothing below re-enters the allocator.
     let arena = &mut *addr_of_mut!(ARENA);
-    arena.served += 1;
     if size > LARGEST_CLASS {
         let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(PAGE)) else {
             return null_mut();
         };
-        return if arena.building { cut(arena, length - HEADER) } else { map(length) };
+        return if arena.building { cut_building(arena, length - HEADER) } else { map(length) };
     }
     if PAGED.contains(&size) {
         return page(arena);
@@ -138,6 +131,9 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
     if !head.is_null() {
         arena.free[class] = std::mem::replace(&mut *(head as *mut *mut u8), null_mut());
         return head as *mut c_void;
+    }
+    if arena.building {
+        return cut_building(arena, usable);
     }
     if size > PAGE && arena.chunks > 1 { map((size + HEADER).next_multiple_of(PAGE)) } else { cut(arena, usable) }
 }
@@ -152,6 +148,9 @@ unsafe fn page(arena: &mut Arena) -> *mut c_void {
         return released as *mut c_void;
     }
     if arena.run.is_empty() {
+        arena.run = whole_pages();
+    }
+    if arena.run.is_empty() {
         if !has(arena, RUN + PAGE) {
             return null_mut();
         }
@@ -160,6 +159,14 @@ unsafe fn page(arena: &mut Arena) -> *mut c_void {
     }
     arena.run.start += PAGE;
     (arena.run.start - PAGE) as *mut c_void
+}
+
+/// Those of a hole that has a few.
+unsafe fn whole_pages() -> Range<usize> {
+    let holes = &mut *addr_of_mut!(HOLES);
+    let Some(at) = holes.iter().position(|hole| hole.len() >= HOLE_PAGES * PAGE) else { return 0..0 };
+    let hole = holes.swap_remove(at);
+    hole.start.next_multiple_of(PAGE)..hole.end / PAGE * PAGE
 }
 
 /// Lets the kernel have the free pages, but for a few.
@@ -180,6 +187,17 @@ pub fn give_back() {
             page = next;
         }
     }
+}
+
+/// A new block from the first hole that has room for it, or else from the end.
+unsafe fn cut_building(arena: &mut Arena, usable: usize) -> *mut c_void {
+    let holes = &mut *addr_of_mut!(HOLES);
+    let Some(hole) = holes.iter_mut().find(|hole| hole.len() >= usable + 2 * HEADER) else { return cut(arena, usable) };
+    let rest = std::mem::replace(&mut arena.next, hole.start)..std::mem::replace(&mut arena.end, hole.end);
+    let block = cut(arena, usable);
+    hole.start = arena.next;
+    (arena.next, arena.end) = (rest.start, rest.end);
+    block
 }
 
 /// A new block from the current chunk.
@@ -248,10 +266,12 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
         arena.free_pages = block as *mut u8;
         return;
     }
+    let start = block as usize - HEADER;
+    if arena.building && usable > PAGE {
+        return (*addr_of_mut!(HOLES)).push(start..start + HEADER + usable);
+    }
     if (usable + HEADER) % PAGE == 0 { // It fills pages, as no class does.
-        if !arena.building {
-            libc::munmap((block as *mut u8).sub(HEADER) as *mut c_void, usable + HEADER);
-        }
+        libc::munmap(start as *mut c_void, usable + HEADER);
         return;
     }
     let (class, _) = class_of(usable);

@@ -3,7 +3,6 @@
 use crate::arena;
 use rquickjs_sys as js;
 use std::ffi::{c_char, c_void, CStr};
-use std::ops::Range;
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
 pub const STACK_LIMIT: usize = 2 << 20;
@@ -11,10 +10,6 @@ pub const STACK_LIMIT: usize = 2 << 20;
 /// has grown by half.
 pub const COLLECT_AFTER: usize = 1 << 20;
 
-/// The engine cuts small blocks, header included, from pages of one size each.
-const BLOCK_HEADER: js::size_t = 8;
-/// Larger ones are not used by every program.
-const LARGEST_COMMON: js::size_t = 128;
 
 pub struct Engine {
     pub runtime: *mut js::JSRuntime,
@@ -119,28 +114,6 @@ impl Engine {
         let main = js::JS_GetPropertyStr(self.context, global, program);
         js::JS_FreeValue(self.context, global);
         main
-    }
-
-    /// Fills the holes that were left in the engine's pages of small blocks, and begins a page of each size: what the
-    /// program allocates then does not have to write here and there into the image. Returns where the pages of common
-    /// sizes lie.
-    ///
-    /// # Safety
-    /// As for `drain`, while an image is built.
-    pub unsafe fn fill_holes(&self) -> Range<usize> {
-        arena::turn_page();
-        let (start, _) = arena::built();
-        let mut common = start;
-        let coarse = (256..=512).step_by(32).chain((672..=1344).step_by(336));
-        for size in (16..128).step_by(8).chain((128..256).step_by(16)).chain(coarse) {
-            let (_, before) = arena::built();
-            // Never freed: the size includes the engine's header.
-            while !js::js_malloc_rt(self.runtime, size - BLOCK_HEADER).is_null() && arena::built().1 == before {}
-            if size <= LARGEST_COMMON {
-                common = arena::built().0;
-            }
-        }
-        start..common
     }
 
     /// Runs all pending jobs. False when one threw or left a rejection without a handler: that is a defect.

@@ -26,8 +26,6 @@ const PAGE: usize = 4096;
 pub struct Head {
     pub engine: Engine,
     pub door: js::JSValue,
-    /// The pages into which a program's first objects are written.
-    fresh: Range<usize>,
 }
 
 /// `build CODE TOUCH OUTPUT`: writes the image. TOUCH is run to make what the engine makes when it is first looked at
@@ -51,9 +49,8 @@ pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
     if !gantry_settle(engine.runtime, COLLECT_AFTER) {
         return Err("the room is too small".into());
     }
-    let fresh = engine.fill_holes();
-    (room as *mut Head).write(Head { engine, door, fresh });
-    let end = arena::built().0.next_multiple_of(PAGE);
+    (room as *mut Head).write(Head { engine, door });
+    let end = arena::built().next_multiple_of(PAGE);
     forget_process(room..end)?;
     let bytes = std::slice::from_raw_parts(room as *const u8, end - room);
     std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
@@ -94,11 +91,8 @@ fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
 /// use of the arena, on the main thread.
 pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     let head = &*(image.start as *const Head);
-    // Of no consequence if it fails: then each page is a fault.
-    libc::madvise(head.fresh.start as *mut c_void, head.fresh.len(), arena::MADV_POPULATE_WRITE);
-    let settled = image.start..head.fresh.start;
-    gantry_set_image(settled.start as *const c_void, settled.len());
-    arena::go_on_with(settled);
+    gantry_set_image(image.start as *const c_void, image.len());
+    arena::go_on_with(image);
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();
     head

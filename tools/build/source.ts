@@ -4,10 +4,11 @@
 
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { COMPACT } from "./compact.ts";
 import { layout } from "./paths.ts";
 import { output } from "./run.ts";
 
-interface Change {
+export interface Change {
   /** Found exactly once in quickjs.c. */
   from: string;
   to: string;
@@ -71,7 +72,8 @@ ${FREE}${FREE_LARGE}`,
     from: "void JS_RunGC(JSRuntime *rt)\n{",
     to: `/* What a program begins with once its top level has run. The objects become a ring of their own, whose head
    lies with them. The tables get room for more, and free atoms come in order: a table that grows at run time writes to
-   every entry, which are everywhere in the image. */
+   every entry, which are everywhere in the image. Pages of small blocks are forgotten, with the places free in them:
+   what is allocated then lies together in new pages, which are not linked with those. */
 /* What a program allocates beside its image counts from here. Not from 0: what the image frees is taken off. */
 #define GANTRY_BASE (256 << 10)
 /* Bytes of garbage that a program which rests now and then may gather. */
@@ -116,6 +118,10 @@ bool gantry_settle(JSRuntime *rt, size_t more)
     init_list_head(&rt->gc_obj_list);
     rt->malloc_state.malloc_size = GANTRY_BASE;
     rt->malloc_gc_threshold = GANTRY_BASE + more;
+    for (i = 0; i < JS_ARENA_BLOCK_SIZE_COUNT; i++) {
+        init_list_head(&rt->arena_state.arena_list[i]);
+        init_list_head(&rt->arena_state.free_arena_list[i]);
+    }
     return true;
 }
 
@@ -140,7 +146,7 @@ void JS_RunGC(JSRuntime *rt)
 export function prepareEngine(): void {
   const source = join(crateFolder(), "quickjs/quickjs.c");
   const target = join(layout.work, "engine/quickjs/quickjs.c");
-  const changed = CHANGES.reduce((text, change) => replaceOnce(text, change), readFileSync(source, "utf8"));
+  const changed = [...CHANGES, ...COMPACT].reduce(replaceOnce, readFileSync(source, "utf8"));
   if (existsSync(target) && readFileSync(target, "utf8") === changed) return;
   const folder = join(layout.work, "engine");
   rmSync(folder, { recursive: true, force: true });

@@ -7,10 +7,11 @@
 //! Block layout: 8 bytes holding the usable size, then the usable bytes (8-aligned, which is all QuickJS asks for);
 //! these never begin where a page does. A page has no header.
 
+use alloc::vec::Vec;
+use core::ffi::c_void;
+use core::ops::Range;
+use core::ptr::{addr_of, addr_of_mut, null_mut};
 use rquickjs_sys as js;
-use std::ffi::c_void;
-use std::ops::Range;
-use std::ptr::{addr_of, addr_of_mut, null_mut};
 
 const HEADER: usize = 8;
 /// Since kernel 5.14; before that it fails, which is of no consequence.
@@ -21,13 +22,13 @@ const CHUNK: usize = 1 << 20;
 const POPULATED: usize = 64 << 10;
 /// Usable bytes of the largest block that comes from a class; larger ones come from mmap.
 const LARGEST_CLASS: usize = 64 << 10;
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 /// Pages are cut from runs of this many bytes, so that they do not lie scattered between other blocks.
 const RUN: usize = 16 * PAGE;
 /// Holes of so many pages are used for pages.
 const HOLE_PAGES: usize = 3;
 /// A block of so many bytes is a page. Larger ones are mappings once a chunk was full: who is busy once shrinks again.
-const PAGED: std::ops::RangeInclusive<usize> = PAGE / 8 * 7 + 1..=PAGE;
+const PAGED: core::ops::RangeInclusive<usize> = PAGE / 8 * 7 + 1..=PAGE;
 /// Free pages that are kept when memory is given back.
 const KEPT: usize = 4;
 /// Classes of 16 bytes up to 512, then four to each doubling.
@@ -63,7 +64,7 @@ static mut ARENA: Arena = Arena {
 /// Free pages that the kernel has taken back.
 static mut RELEASED: Vec<usize> = Vec::new();
 
-/// What large blocks left in the room when they were freed.
+/// While building: what large blocks left in the room when they were freed.
 static mut HOLES: Vec<Range<usize>> = Vec::new();
 
 /// From now on all blocks come from `room`.
@@ -121,7 +122,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
         let Some(length) = size.checked_add(HEADER).and_then(|total| total.checked_next_multiple_of(PAGE)) else {
             return null_mut();
         };
-        return if arena.building { cut_building(arena, length - HEADER) } else { map(length) };
+        return if arena.building { cut(arena, length - HEADER) } else { map(length) };
     }
     if PAGED.contains(&size) {
         return page(arena);
@@ -129,11 +130,8 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
     let (class, usable) = class_of(size);
     let head = arena.free[class];
     if !head.is_null() {
-        arena.free[class] = std::mem::replace(&mut *(head as *mut *mut u8), null_mut());
+        arena.free[class] = core::mem::replace(&mut *(head as *mut *mut u8), null_mut());
         return head as *mut c_void;
-    }
-    if arena.building {
-        return cut_building(arena, usable);
     }
     if size > PAGE && arena.chunks > 1 { map((size + HEADER).next_multiple_of(PAGE)) } else { cut(arena, usable) }
 }
@@ -141,7 +139,7 @@ unsafe extern "C" fn malloc(_opaque: *mut c_void, size: js::size_t) -> *mut c_vo
 unsafe fn page(arena: &mut Arena) -> *mut c_void {
     let head = arena.free_pages;
     if !head.is_null() {
-        arena.free_pages = std::mem::replace(&mut *(head as *mut *mut u8), null_mut());
+        arena.free_pages = core::mem::replace(&mut *(head as *mut *mut u8), null_mut());
         return head as *mut c_void;
     }
     if let Some(released) = (*addr_of_mut!(RELEASED)).pop() {
@@ -179,7 +177,7 @@ pub fn give_back() {
                 link = *link as *mut *mut u8;
             }
         }
-        let mut page = std::mem::replace(&mut *link, null_mut());
+        let mut page = core::mem::replace(&mut *link, null_mut());
         while !page.is_null() {
             let next = *(page as *mut *mut u8);
             libc::madvise(page as *mut c_void, PAGE, libc::MADV_DONTNEED);
@@ -189,29 +187,21 @@ pub fn give_back() {
     }
 }
 
-/// A new block from the first hole that has room for it, or else from the end.
-unsafe fn cut_building(arena: &mut Arena, usable: usize) -> *mut c_void {
-    let holes = &mut *addr_of_mut!(HOLES);
-    let Some(hole) = holes.iter_mut().find(|hole| hole.len() >= usable + 2 * HEADER) else { return cut(arena, usable) };
-    let rest = std::mem::replace(&mut arena.next, hole.start)..std::mem::replace(&mut arena.end, hole.end);
-    let block = cut(arena, usable);
-    hole.start = arena.next;
-    (arena.next, arena.end) = (rest.start, rest.end);
-    block
-}
-
-/// A new block from the current chunk.
+/// A new block from the first hole that has room for it, or from the current chunk.
 unsafe fn cut(arena: &mut Arena, usable: usize) -> *mut c_void {
-    if !has(arena, usable + 2 * HEADER) {
+    let most = usable + 2 * HEADER;
+    let hole = (*addr_of_mut!(HOLES)).iter_mut().find(|hole| hole.len() >= most);
+    if hole.is_none() && !has(arena, most) {
         return null_mut();
     }
-    if (arena.next + HEADER) % PAGE == 0 {
-        arena.next += HEADER;
+    let next = hole.map_or(&mut arena.next, |hole| &mut hole.start);
+    if (*next + HEADER) % PAGE == 0 {
+        *next += HEADER;
     }
-    let start = arena.next as *mut u8;
-    arena.next += usable + HEADER;
+    let start = *next as *mut u8;
+    *next += usable + HEADER;
     *(start as *mut usize) = usable;
-    start.add(HEADER) as *mut c_void
+    start.add(HEADER).cast()
 }
 
 /// Whether the current chunk has so many bytes, after another one was asked for. What is left of the last is given up.
@@ -243,7 +233,7 @@ unsafe extern "C" fn calloc(opaque: *mut c_void, count: js::size_t, size: js::si
     let Some(length) = count.checked_mul(size) else { return null_mut() };
     let block = malloc(opaque, length);
     if !block.is_null() && length as usize <= LARGEST_CLASS {
-        std::ptr::write_bytes(block as *mut u8, 0, length as usize);
+        core::ptr::write_bytes(block as *mut u8, 0, length as usize);
     }
     block
 }
@@ -259,7 +249,7 @@ unsafe extern "C" fn free(_opaque: *mut c_void, block: *mut c_void) {
     }
     if arena.building {
         // What a block held must not show in the image.
-        std::ptr::write_bytes(block as *mut u8, 0, usable);
+        core::ptr::write_bytes(block as *mut u8, 0, usable);
     }
     if usable == PAGE {
         *(block as *mut *mut u8) = arena.free_pages;
@@ -291,7 +281,7 @@ unsafe extern "C" fn realloc(opaque: *mut c_void, block: *mut c_void, size: js::
     }
     let moved = malloc(opaque, size as js::size_t);
     if !moved.is_null() {
-        std::ptr::copy_nonoverlapping(block as *const u8, moved as *mut u8, usable.min(size));
+        core::ptr::copy_nonoverlapping(block as *const u8, moved as *mut u8, usable.min(size));
         free(opaque, block);
     }
     moved

@@ -2,8 +2,9 @@
 //! known in linux/ (TypeScript). Border names and their order are those of linux/door.ts.
 
 use crate::{arena, lines, seccomp, text, Start};
+use alloc::vec::Vec;
+use core::ffi::{c_char, c_int, CStr};
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int, CStr};
 
 type Context = *mut js::JSContext;
 type Value = js::JSValue;
@@ -14,7 +15,7 @@ type Function = unsafe extern "C" fn(Context, Value, c_int, Arguments) -> Value;
 const SYSCALL_ARGUMENTS: usize = 6;
 
 /// The process's argument area, for `title`; set once by `open`.
-static mut TITLE: (*mut u8, usize) = (std::ptr::null_mut(), 0);
+static mut TITLE: (*mut u8, usize) = (core::ptr::null_mut(), 0);
 
 /// Makes the object that main receives, still without what the process was started with.
 ///
@@ -87,7 +88,7 @@ pub unsafe fn buffer(context: *mut js::JSContext, value: js::JSValue) -> Option<
         return slice(start, size as usize);
     }
     let (mut offset, mut length) = (0, 0);
-    let whole = js::JS_GetTypedArrayBuffer(context, value, &mut offset, &mut length, std::ptr::null_mut());
+    let whole = js::JS_GetTypedArrayBuffer(context, value, &mut offset, &mut length, core::ptr::null_mut());
     if js::JS_IsException(whole) {
         return None;
     }
@@ -101,7 +102,7 @@ unsafe fn slice(start: *mut u8, length: usize) -> Option<&'static mut [u8]> {
     if length == 0 {
         return Some(&mut []);
     }
-    (!start.is_null()).then(|| std::slice::from_raw_parts_mut(start, length))
+    (!start.is_null()).then(|| core::slice::from_raw_parts_mut(start, length))
 }
 
 unsafe fn argument(count: c_int, arguments: Arguments, at: usize) -> js::JSValue {
@@ -129,7 +130,7 @@ unsafe extern "C" fn collect(context: Context, _this: Value, _count: c_int, _arg
     gantry_collect(js::JS_GetRuntime(context));
     arena::give_back();
     let here = 0u8;
-    number(context, std::ptr::addr_of!(here) as i64)
+    number(context, core::ptr::addr_of!(here) as i64)
 }
 
 /// syscall(number, ...arguments): the raw result, a negative errno on failure. Strings go as NUL-terminated bytes,
@@ -193,7 +194,7 @@ unsafe fn word(context: *mut js::JSContext, value: js::JSValue, text: &mut Vec<u
 #[inline(never)]
 unsafe fn raw(code: i64, words: &[i64; SYSCALL_ARGUMENTS]) -> i64 {
     let result: i64;
-    std::arch::asm!(
+    core::arch::asm!(
         "syscall",
         inlateout("rax") code => result,
         in("rdi") words[0], in("rsi") words[1], in("rdx") words[2],
@@ -219,7 +220,7 @@ unsafe extern "C" fn memory(context: Context, _this: Value, count: c_int, argume
     {
         return js::JS_EXCEPTION;
     }
-    js::JS_NewUint8Array(context, start as *mut u8, length as _, None, std::ptr::null_mut(), false)
+    js::JS_NewUint8Array(context, start as *mut u8, length as _, None, core::ptr::null_mut(), false)
 }
 
 /// encode(text): its bytes, surrogate escapes undone.
@@ -256,8 +257,8 @@ unsafe extern "C" fn title(context: Context, _this: Value, count: c_int, argumen
     // JavaScript strings before the program began; libc's environ is not read afterwards.
     let (start, room) = TITLE;
     let length = bytes.len().min(room - 1);
-    std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, length);
-    std::ptr::write_bytes(start.add(length), 0, room - length);
+    core::ptr::copy_nonoverlapping(bytes.as_ptr(), start, length);
+    core::ptr::write_bytes(start.add(length), 0, room - length);
     js::JS_UNDEFINED
 }
 

@@ -1,11 +1,12 @@
 //! A QuickJS runtime and context with the intrinsics Gantry's programs use, on the arena allocator.
 
-use crate::arena;
+use crate::{arena, complain};
+use alloc::vec::Vec;
+use core::ffi::{c_char, c_void, CStr};
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_void, CStr};
 
 /// Bytes of stack JavaScript may use; the main thread has 8 MiB.
-pub const STACK_LIMIT: usize = 2 << 20;
+const STACK_LIMIT: usize = 2 << 20;
 /// Bytes allocated beyond what the program begins with before the first collection of cycles; then each time the heap
 /// has grown by half.
 pub const COLLECT_AFTER: usize = 1 << 20;
@@ -52,7 +53,7 @@ impl Seed {
     /// The engine lives.
     pub unsafe fn renew(&self) {
         let mut state = 0u64;
-        let size = std::mem::size_of_val(&state);
+        let size = core::mem::size_of_val(&state);
         let got = libc::getrandom(&mut state as *mut u64 as *mut c_void, size, libc::GRND_NONBLOCK);
         if got == size as isize && state != 0 {
             self.0.write(state);
@@ -67,10 +68,10 @@ impl Engine {
     pub fn new() -> Engine {
         // SAFETY: the allocator's functions live for ever; the context belongs to the runtime made just before.
         unsafe {
-            let runtime = js::JS_NewRuntime2(arena::functions(), std::ptr::null_mut());
+            let runtime = js::JS_NewRuntime2(arena::functions(), core::ptr::null_mut());
             js::JS_SetMaxStackSize(runtime, STACK_LIMIT as js::size_t);
             js::JS_SetGCThreshold(runtime, COLLECT_AFTER as js::size_t);
-            js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), std::ptr::null_mut());
+            js::JS_SetHostPromiseRejectionTracker(runtime, Some(track), core::ptr::null_mut());
             let context = js::JS_NewContextRaw(runtime);
             let seed = Seed::find(context);
             js::JS_AddIntrinsicBaseObjects(context);
@@ -121,11 +122,11 @@ impl Engine {
     /// # Safety
     /// Must be called on the thread that made the engine, not from inside a JavaScript call.
     pub unsafe fn drain(&self) -> bool {
-        let mut context = std::ptr::null_mut();
+        let mut context = core::ptr::null_mut();
         loop {
             match js::JS_ExecutePendingJob(self.runtime, &mut context) {
                 0 => {
-                    let unhandled = &*std::ptr::addr_of!(UNHANDLED);
+                    let unhandled = &*core::ptr::addr_of!(UNHANDLED);
                     for (_, reason) in unhandled {
                         report_value(self.context, c"unhandled rejection", *reason);
                     }
@@ -158,7 +159,7 @@ unsafe extern "C" fn track(
     handled: bool,
     _opaque: *mut c_void,
 ) {
-    let unhandled = &mut *std::ptr::addr_of_mut!(UNHANDLED);
+    let unhandled = &mut *core::ptr::addr_of_mut!(UNHANDLED);
     let key = js::JS_VALUE_GET_PTR(promise);
     if !handled {
         unhandled.push((key, js::JS_DupValue(context, reason)));
@@ -168,7 +169,7 @@ unsafe extern "C" fn track(
 }
 
 unsafe fn report_value(context: *mut js::JSContext, what: &CStr, value: js::JSValue) {
-    eprint!("gantry: {}: ", what.to_string_lossy());
+    complain(&[b"gantry: ", what.to_bytes(), b": "]);
     print_value(context, value);
     let stack = js::JS_GetPropertyStr(context, value, c"stack".as_ptr());
     if js::JS_IsString(stack) {
@@ -180,7 +181,7 @@ unsafe fn report_value(context: *mut js::JSContext, what: &CStr, value: js::JSVa
 unsafe fn print_value(context: *mut js::JSContext, value: js::JSValue) {
     let text = js::JS_ToCString(context, value);
     if !text.is_null() {
-        eprintln!("{}", CStr::from_ptr(text).to_string_lossy());
+        complain(&[CStr::from_ptr(text).to_bytes(), b"\n"]);
         js::JS_FreeCString(context, text);
     }
 }

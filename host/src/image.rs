@@ -3,13 +3,13 @@
 //! room, and the heap is written out. The final link puts it at that very place as an ordinary writable segment, which
 //! the kernel maps copy-on-write at exec; only a `main` is left to be called. Why it is sound: docs/decisions.
 //!
-//!     room ─▶ engine, top level, door ─▶ collect, settle seeds, forget the stack ─▶ file ─▶ segment ─▶ wake ─▶ main
+//!     room ─▶ engine, top level, door ─▶ collect, settle, forget the stack ─▶ file ─▶ segment ─▶ wake ─▶ main
 
-use crate::engine::{Engine, COLLECT_AFTER, STACK_LIMIT};
+use crate::engine::{Engine, COLLECT_AFTER};
 use crate::{arena, door};
+use core::ffi::{c_char, c_void};
+use core::ops::Range;
 use rquickjs_sys as js;
-use std::ffi::{c_void, CStr};
-use std::ops::Range;
 
 // Added to the engine (tools/build/source.ts): no object made so far is collected, and none that lies there is counted.
 extern "C" {
@@ -17,9 +17,8 @@ extern "C" {
     fn gantry_set_image(start: *const c_void, size: usize);
 }
 
-/// Size of the room (table.ts), which is larger than any image will be.
+/// Size of the room (table.ts), half of which is larger than any image will be.
 const ROOM: usize = 64 << 20;
-const PAGE: usize = 4096;
 
 /// At the image's start.
 #[repr(C)]
@@ -29,59 +28,33 @@ pub struct Head {
 }
 
 /// `build CODE TOUCH OUTPUT`: writes the image. TOUCH is run to make what the engine makes when it is first looked at
-/// (touch.ts).
+/// (touch.ts). The upper half of the room is where both are read to.
 ///
 /// # Safety
 /// Called before the first use of the arena, by an executable whose `room` is mapped, zeroed and ROOM bytes long.
-pub unsafe fn build(room: usize, words: &[&str]) -> Result<(), String> {
-    let [_, code, touch, output] = words else { return Err("usage: build CODE TOUCH OUTPUT".into()) };
-    arena::build_in(room + std::mem::size_of::<Head>()..room + ROOM);
+pub unsafe fn build(room: usize, words: &[*const c_char]) -> Result<(), &'static str> {
+    let &[_, code, touch, output] = words else { return Err("usage: build CODE TOUCH OUTPUT") };
+    let upper = (room + ROOM / 2) as *mut u8;
+    arena::build_in(room + core::mem::size_of::<Head>()..room + ROOM / 2);
     let engine = Engine::new();
     engine.seed.settle();
     for file in [code, touch] {
-        let code = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
-        if !engine.load(&code) || !engine.drain() {
-            return Err("the top level failed".into());
+        let length = libc::read(libc::open(file, libc::O_RDONLY), upper.cast(), ROOM / 2);
+        let code = core::slice::from_raw_parts(upper, length.max(0) as usize);
+        if !engine.load(code) || !engine.drain() {
+            return Err("the top level failed");
         }
     }
     let door = door::make(engine.context);
     js::JS_RunGC(engine.runtime);
     if !gantry_settle(engine.runtime, COLLECT_AFTER) {
-        return Err("the room is too small".into());
+        return Err("the room is too small");
     }
     (room as *mut Head).write(Head { engine, door });
-    let end = arena::built().next_multiple_of(PAGE);
-    forget_process(room..end)?;
-    let bytes = std::slice::from_raw_parts(room as *const u8, end - room);
-    std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
-}
-
-/// Takes pointers to the stack (the engine keeps two, for its limit) out of the image, and makes sure that nothing else
-/// in it points to what only this process has.
-unsafe fn forget_process(image: Range<usize>) -> Result<(), String> {
-    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| error.to_string())?;
-    let ranges: Vec<(Range<usize>, bool)> = maps.lines().filter_map(foreign).collect();
-    for at in image.step_by(8) {
-        let word = at as *mut usize;
-        let found = ranges.iter().find(|(range, _)| range.contains(&*word));
-        match found {
-            Some((_, true)) => word.write(0),
-            Some((_, false)) => return Err(format!("the image points to {:#x}, outside of it, at {at:#x}", *word)),
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-/// A mapping among /proc/self/maps that is elsewhere in each process, with whether it is the stack, whose limit lies
-/// below what it has grown to. libc's small heap, right behind the room, is left out: text of four letters looks like
-/// its addresses. A pointer to it would show as a difference between two builds (tools/build/image.test.ts).
-fn foreign(line: &str) -> Option<(Range<usize>, bool)> {
-    let (start, end) = line.split(' ').next()?.split_once('-')?;
-    let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
-    let far = range.start > u32::MAX as usize && !line.ends_with("[vsyscall]");
-    let stack = line.ends_with("[stack]");
-    far.then(|| if stack { (range.start - STACK_LIMIT..range.end, true) } else { (range, false) })
+    let length = arena::built().next_multiple_of(arena::PAGE) - room;
+    let file = libc::open(output, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o644);
+    let written = libc::write(file, room as *const c_void, length);
+    if written == length as isize { Ok(()) } else { Err("the image could not be written") }
 }
 
 /// The engine of an image, ready to go on in this process.
@@ -96,10 +69,4 @@ pub unsafe fn wake(image: Range<usize>) -> &'static Head {
     js::JS_UpdateStackTop(head.engine.runtime);
     head.engine.seed.renew();
     head
-}
-
-/// Arguments of the build as text.
-pub fn words(arguments: &[*const std::ffi::c_char]) -> Vec<&str> {
-    // SAFETY: the kernel's NUL-terminated vectors, which live as long as the process.
-    arguments.iter().map(|word| unsafe { CStr::from_ptr(*word) }.to_str().unwrap_or("")).collect()
 }

@@ -4,6 +4,12 @@
 //! One executable carries several programs in one content. tools/build writes a few lines of assembly that hold a table
 //! of their names, and a `main` that passes the table on; everything else about a program is TypeScript.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+#[cfg(feature = "alone")]
+mod alone;
 pub mod arena;
 mod door;
 pub mod engine;
@@ -14,8 +20,9 @@ mod seccomp;
 mod text;
 mod unprivileged;
 
+use alloc::vec::Vec;
+use core::ffi::{c_char, c_int};
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int};
 
 #[repr(C)]
 pub struct Program {
@@ -75,20 +82,28 @@ pub unsafe extern "C" fn gantry_main(
         BYTECODE => {
             let engine = engine::Engine::new();
             engine.seed.renew();
-            if !engine.load(std::slice::from_raw_parts(program.content, program.length)) || !engine.drain() {
+            if !engine.load(core::slice::from_raw_parts(program.content, program.length)) || !engine.drain() {
                 return EXIT_UNCAUGHT;
             }
             let door = door::make(engine.context);
             door::open(engine.context, door, &start);
             run(&engine, program.main, door)
         }
-        _ => match image::build(content, &image::words(&start.arguments)) {
+        _ => match image::build(content, &start.arguments) {
             Ok(()) => 0,
             Err(message) => {
-                eprintln!("gantry: heap image: {message}");
+                complain(&[b"gantry: heap image: ", message.as_bytes(), b"\n"]);
                 EXIT_UNCAUGHT
             }
         },
+    }
+}
+
+/// Writes to standard error, which may be gone.
+fn complain(parts: &[&[u8]]) {
+    for part in parts {
+        // SAFETY: reads what the slice holds.
+        unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
     }
 }
 
@@ -115,7 +130,7 @@ unsafe fn run(engine: &engine::Engine, program: *const c_char, door: js::JSValue
         if !js::JS_IsFunction(context, idle) {
             return 0;
         }
-        result = js::JS_Call(context, idle, js::JS_UNDEFINED, 0, std::ptr::null_mut());
+        result = js::JS_Call(context, idle, js::JS_UNDEFINED, 0, core::ptr::null_mut());
         js::JS_FreeValue(context, idle);
     }
 }

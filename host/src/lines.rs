@@ -2,8 +2,6 @@
 //! For json-file a record is prefix, the line as the inside of a JSON string, suffix; for local (FRAMED) it is a
 //! length, prefix, field 3 with the line, suffix, and the length again.
 
-use std::io::Write;
-
 /// Bytes from which on a line is left to the caller, who cuts it.
 const LONGEST: usize = 16 << 10;
 const FRAMED: i32 = 1;
@@ -46,28 +44,33 @@ fn frame(line: &[u8], (prefix, suffix): (&[u8], &[u8]), to: &mut &mut [u8]) -> O
     let width = if length == 0 { 0 } else { 2 + usize::from(length >> 7 > 0) + usize::from(length >> 14 > 0) };
     field[width.max(1) - 1] &= 0x7f;
     let size = ((prefix.len() + width + length + suffix.len()) as u32).to_be_bytes();
-    [&size, prefix, &field[..width], line, suffix, &size].iter().try_for_each(|part| to.write_all(part)).ok()
+    [&size, prefix, &field[..width], line, suffix, &size].iter().try_for_each(|part| put(to, part))
 }
 
 /// Escapes as Docker does: a tab is \\u0009. Invalid bytes become U+FFFD, each by itself.
 fn json(line: &[u8], (prefix, suffix): (&[u8], &[u8]), to: &mut &mut [u8]) -> Option<()> {
-    to.write_all(prefix).ok()?;
+    put(to, prefix)?;
     let mut rest = line;
     while let Some(byte) = rest.first().copied() {
         let clean = plain(rest);
         let taken = if byte < 0x80 { clean.max(1) } else { rest.iter().position(u8::is_ascii).unwrap_or(rest.len()) };
         match byte {
-            _ if clean > 0 => to.write_all(&rest[..clean]),
-            b'"' | b'\\' => to.write_all(&[b'\\', byte]),
-            b'\n' => to.write_all(b"\\n"),
-            b'\r' => to.write_all(b"\\r"),
-            0..=0x7f => to.write_all(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), DIGITS[usize::from(byte & 15)]]),
+            _ if clean > 0 => put(to, &rest[..clean]),
+            b'"' | b'\\' => put(to, &[b'\\', byte]),
+            b'\n' => put(to, b"\\n"),
+            b'\r' => put(to, b"\\r"),
+            0..=0x7f => put(to, &[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), DIGITS[usize::from(byte & 15)]]),
             _ => rest[..taken].utf8_chunks().try_for_each(|chunk| foreign(&chunk, to)),
-        }
-        .ok()?;
+        }?;
         rest = &rest[taken..];
     }
-    to.write_all(suffix).ok()
+    put(to, suffix)
+}
+
+/// None when there is no room.
+fn put(to: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
+    to.split_off_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(())
 }
 
 /// How many bytes stand as they are. Each comparison is made, so that the compiler makes sixteen at once.
@@ -82,14 +85,15 @@ fn plain(bytes: &[u8]) -> usize {
     clean + bytes[clean..].iter().take_while(|byte| !special(**byte)).count()
 }
 
-fn foreign(chunk: &std::str::Utf8Chunk, to: &mut &mut [u8]) -> std::io::Result<()> {
+fn foreign(chunk: &core::str::Utf8Chunk, to: &mut &mut [u8]) -> Option<()> {
     for letter in chunk.valid().chars() {
         match letter {
-            '\u{2028}' | '\u{2029}' => write!(to, "\\u{:x}", letter as u32)?,
-            _ => to.write_all(letter.encode_utf8(&mut [0; 4]).as_bytes())?,
+            '\u{2028}' => put(to, b"\\u2028")?,
+            '\u{2029}' => put(to, b"\\u2029")?,
+            _ => put(to, letter.encode_utf8(&mut [0; 4]).as_bytes())?,
         }
     }
-    to.write_all(&b"\\ufffd".repeat(chunk.invalid().len()))
+    chunk.invalid().iter().try_for_each(|_| put(to, b"\\ufffd"))
 }
 
 #[cfg(test)]

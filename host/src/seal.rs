@@ -8,8 +8,8 @@
 //! such calls.
 
 use crate::Program;
-use std::arch::asm;
-use std::ffi::c_char;
+use core::arch::asm;
+use core::ffi::c_char;
 
 const OPEN_TREE_CLONE: usize = 1;
 const MOUNT_ATTR_RDONLY: u64 = 1;
@@ -43,7 +43,7 @@ pub unsafe fn asks(program: *const Program, argc: usize, argv: *const *const c_c
 
 unsafe fn start_over(argv: *const *const c_char, envp: *const *const c_char) {
     let own = c"/proc/self/exe".as_ptr() as usize;
-    let mut place = [std::mem::MaybeUninit::<u64>::uninit(); STATFS_WORDS];
+    let mut place = [core::mem::MaybeUninit::<u64>::uninit(); STATFS_WORDS];
     let asked = call(libc::SYS_statfs, [own, place.as_mut_ptr() as usize, 0, 0, 0]);
     if asked != 0 || place[STATFS_FLAGS].assume_init() & ST_RDONLY != 0 {
         return;
@@ -62,7 +62,7 @@ pub unsafe fn read_only_mount(directory: i32, path: usize, flags: i32) -> isize 
     let copy = call(libc::SYS_open_tree, [directory as usize, path, flags, 0, 0]);
     // struct mount_attr: set, clear, propagation, user namespace
     let attributes = [MOUNT_ATTR_RDONLY, 0, 0, 0];
-    let (empty, at, size) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize, std::mem::size_of_val(&attributes));
+    let (empty, at, size) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize, core::mem::size_of_val(&attributes));
     if copy < 0 || call(libc::SYS_mount_setattr, [copy as usize, empty, at, attributes.as_ptr() as usize, size]) == 0 {
         return copy;
     }

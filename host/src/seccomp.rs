@@ -2,9 +2,10 @@
 //! and why is container/'s knowledge.
 
 use crate::{door, text};
+use alloc::{ffi::CString, vec, vec::Vec};
+use core::ffi::{c_char, c_int, CStr};
 use libseccomp_sys as lib;
 use rquickjs_sys as js;
-use std::ffi::{c_char, c_int, CStr, CString};
 
 /// Bytes of one argument comparison in the flat form: u32 index, u32 operator, u64 value, u64 second value.
 const COMPARISON: usize = 24;

@@ -1,5 +1,6 @@
 //! Strings across the door: UTF-8 with surrogate escapes, as base/bytes.ts defines them, so that any bytes survive.
 
+use alloc::vec::Vec;
 use rquickjs_sys as js;
 
 /// Appends the bytes of a JavaScript string; false with a pending exception.
@@ -12,7 +13,7 @@ pub unsafe fn bytes_of(context: *mut js::JSContext, value: js::JSValue, into: &m
     if units.is_null() {
         return false;
     }
-    encode(std::slice::from_raw_parts(units, length as usize), into);
+    encode(core::slice::from_raw_parts(units, length as usize), into);
     js::JS_FreeCStringUTF16(context, units);
     true
 }
@@ -39,7 +40,7 @@ fn encode(units: &[u16], into: &mut Vec<u8>) {
 /// # Safety
 /// `context` must be live.
 pub unsafe fn string_of(context: *mut js::JSContext, bytes: &[u8]) -> js::JSValue {
-    if std::str::from_utf8(bytes).is_ok() {
+    if core::str::from_utf8(bytes).is_ok() {
         return js::JS_NewStringLen(context, bytes.as_ptr().cast(), bytes.len() as _);
     }
     let units = decode(bytes);

@@ -3,7 +3,8 @@
 //! engine is woken.
 
 use crate::{seal, Start};
-use std::ffi::{c_char, c_int, CStr};
+use alloc::vec::Vec;
+use core::ffi::{c_char, c_int, CStr};
 
 const OWN: &CStr = c"/proc/self/exe";
 const SEALS: c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
@@ -17,7 +18,7 @@ const EXIT_CODE_MOST: c_int = 255;
 /// # Safety
 /// Nothing may be open or allocated that the program still needs: on success the process image is replaced.
 pub unsafe fn seal(start: &Start) {
-    let mut place: libc::statvfs = std::mem::zeroed();
+    let mut place: libc::statvfs = core::mem::zeroed();
     if libc::statvfs(OWN.as_ptr(), &mut place) != 0 || place.f_flag & libc::ST_RDONLY != 0 {
         return;
     }
@@ -29,7 +30,7 @@ pub unsafe fn seal(start: &Start) {
         copy = sealed_memory();
     }
     if copy >= 0 {
-        let end = |list: &[*const c_char]| list.iter().copied().chain([std::ptr::null()]).collect::<Vec<_>>();
+        let end = |list: &[*const c_char]| list.iter().copied().chain([core::ptr::null()]).collect::<Vec<_>>();
         let (arguments, environment) = (end(&start.arguments), end(&start.environment));
         let (argv, envp) = (arguments.as_ptr(), environment.as_ptr());
         libc::syscall(libc::SYS_execveat, copy, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
@@ -50,7 +51,7 @@ unsafe fn mount_by_child() -> c_int {
     if child == 0 {
         // The link leads into the mount namespace that was left, so the file is looked up again: it must be the same.
         let found = libc::open(path.as_ptr().cast(), libc::O_PATH | libc::O_CLOEXEC);
-        let (mut ours, mut theirs): (libc::stat, libc::stat) = (std::mem::zeroed(), std::mem::zeroed());
+        let (mut ours, mut theirs): (libc::stat, libc::stat) = (core::mem::zeroed(), core::mem::zeroed());
         let known = libc::stat(OWN.as_ptr(), &mut ours) == 0 && libc::fstat(found, &mut theirs) == 0;
         let same = known && (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino);
         let of = (found, c"".as_ptr() as usize, libc::AT_EMPTY_PATH);
@@ -88,7 +89,7 @@ unsafe fn sealed_memory() -> c_int {
     }
     let mut put = 1;
     while put > 0 {
-        put = libc::sendfile(copy, own, std::ptr::null_mut(), COPY_CHUNK);
+        put = libc::sendfile(copy, own, core::ptr::null_mut(), COPY_CHUNK);
     }
     let sealed = put == 0 && libc::fcntl(copy, libc::F_ADD_SEALS, SEALS) == 0;
     libc::close(own);

@@ -18,10 +18,16 @@ export function buildImage(output: string, linked: Linked): void {
   rmSync(builder);
 }
 
-/** The image, in whole pages. */
+/** The image, in whole pages. It is made twice, by processes whose stacks, mappings and libc's heap lie elsewhere: a
+ *  pointer to what only its builder had would be another one in each. */
 export function runTopLevel(builder: string, { code, touch }: CompiledScript): Content {
-  const file = join(layout.work, `${basename(builder)}.heap`);
-  run(builder, [code, touch, file]);
+  const [file, again] = [`${basename(builder)}.heap`, `${basename(builder)}.again.heap`].map((name) =>
+    join(layout.work, name),
+  ) as [string, string];
+  for (const output of [file, again]) run(builder, [code, touch, output]);
+  const same = readFileSync(file).equals(readFileSync(again));
+  rmSync(again);
+  if (!same) throw new Error(`${file}: the heap image differs each time it is built`);
   return { kind: "image", file };
 }
 

@@ -63,6 +63,8 @@ export function linkContent(output: string, { programs, aliases }: Linked, conte
     "-Wl,-z,noexecstack",
     "-Wl,-z,relro",
     "-Wl,-e,gantry_start",
+    // Named by tables that Rust's core was compiled with; nothing unwinds, so nobody calls it.
+    "-Wl,--defsym=rust_eh_personality=0",
     "-s",
   ];
   const placed = ["-Wl,-T", join(layout.root, "tools/build/heap.ld")];

@@ -1,6 +1,6 @@
 // The engine's source with a few lines changed, as a crate in build/engine that host/Cargo.toml puts in place of the
 // published one. They make a heap image immortal (docs/decisions/0012): what lies in it is never counted, collected or
-// freed, so that its pages stay clean and shared.
+// freed, so that its pages stay clean and shared. And the bindings of libseccomp, likewise, in build/seccomp.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +9,7 @@ import { layout } from "./paths.ts";
 import { output } from "./run.ts";
 
 export interface Change {
-  /** Found exactly once in quickjs.c. */
+  /** Found exactly once in the source. */
   from: string;
   to: string;
 }
@@ -73,7 +73,8 @@ ${FREE}${FREE_LARGE}`,
     to: `/* What a program begins with once its top level has run. The objects become a ring of their own, whose head
    lies with them. The tables get room for more, and free atoms come in order: a table that grows at run time writes to
    every entry, which are everywhere in the image. Pages of small blocks are forgotten, with the places free in them:
-   what is allocated then lies together in new pages, which are not linked with those. */
+   what is allocated then lies together in new pages, which are not linked with those. Where the stack was is forgotten
+   (JS_UpdateStackTop says where it is). */
 /* What a program allocates beside its image counts from here. Not from 0: what the image frees is taken off. */
 #define GANTRY_BASE (256 << 10)
 /* Bytes of garbage that a program which rests now and then may gather. */
@@ -116,6 +117,7 @@ bool gantry_settle(JSRuntime *rt, size_t more)
     head->next->prev = head;
     head->prev->next = head;
     init_list_head(&rt->gc_obj_list);
+    rt->stack_top = rt->stack_limit = 0;
     rt->malloc_state.malloc_size = GANTRY_BASE;
     rt->malloc_gc_threshold = GANTRY_BASE + more;
     for (i = 0; i < JS_ARENA_BLOCK_SIZE_COUNT; i++) {
@@ -142,29 +144,47 @@ void JS_RunGC(JSRuntime *rt)
   },
 ];
 
-/** Makes build/engine, unless it is what it would become. */
-export function prepareEngine(): void {
-  const source = join(crateFolder(), "quickjs/quickjs.c");
-  const target = join(layout.work, "engine/quickjs/quickjs.c");
-  const changed = [...CHANGES, ...COMPACT].reduce(replaceOnce, readFileSync(source, "utf8"));
+/** Rust's standard library would be linked for the sake of a few names of C's types, which core has. */
+const WITHOUT_STD: readonly Change[] = [{ from: "use std::os::raw::*;", to: "use core::ffi::*;" }];
+const NO_STD = "#![no_std]\n";
+
+/** Makes build/engine and build/seccomp. */
+export function prepareCrates(): void {
+  const folders = crateFolders();
+  prepare(folders("rquickjs-sys"), { into: "engine", file: "quickjs/quickjs.c" }, (text) =>
+    [...CHANGES, ...COMPACT].reduce(replaceOnce, text),
+  );
+  prepare(folders("libseccomp-sys"), { into: "seccomp", file: "src/lib.rs" }, (text) =>
+    WITHOUT_STD.reduce(replaceOnce, NO_STD + text),
+  );
+}
+
+/** A copy of the crate with one file changed, unless there is one. */
+function prepare(
+  crate: string,
+  { into, file }: { into: string; file: string },
+  change: (text: string) => string,
+): void {
+  const [source, folder] = [join(crate, file), join(layout.work, into)];
+  const target = join(folder, file);
+  const changed = change(readFileSync(source, "utf8"));
   if (existsSync(target) && readFileSync(target, "utf8") === changed) return;
-  const folder = join(layout.work, "engine");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(layout.work, { recursive: true });
-  cpSync(dirname(dirname(source)), folder, { recursive: true });
+  cpSync(crate, folder, { recursive: true });
   writeFileSync(target, changed);
 }
 
-/** Where Cargo keeps the verified source of the version that host/engine names. */
-function crateFolder(): string {
+/** Where Cargo keeps the verified sources of the versions that host/engine names. */
+function crateFolders(): (crate: string) => string {
   const manifest = join(layout.host, "engine/Cargo.toml");
   const words = ["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest];
   const found = JSON.parse(output("cargo", words)) as { packages: { name: string; manifest_path: string }[] };
-  return dirname(found.packages.find(({ name }) => name === "rquickjs-sys")!.manifest_path);
+  return (crate) => dirname(found.packages.find(({ name }) => name === crate)!.manifest_path);
 }
 
 function replaceOnce(text: string, { from, to }: Change): string {
   const at = text.indexOf(from);
-  if (at < 0 || text.includes(from, at + 1)) throw new Error(`the engine has changed: not once in quickjs.c: ${from}`);
+  if (at < 0 || text.includes(from, at + 1)) throw new Error(`a crate has changed: not once in its source: ${from}`);
   return text.slice(0, at) + to + text.slice(at + from.length);
 }

@@ -10,6 +10,10 @@ import { type CompiledScript, EXECUTABLES } from "./programs.ts";
 import { run } from "./run.ts";
 import { assembly, type Content } from "./table.ts";
 
+/** Named, but never called: by Rust's core, which was compiled to unwind, and by libseccomp's export as text, which was
+ *  compiled for another libc. */
+const UNCALLED = ["rust_eh_personality", "_Unwind_Resume", "__fprintf_chk"];
+
 /** How programs are carried: as a heap in which their top level has run, or as bytecode to be run at each start. */
 export type Form = "image" | "bytecode";
 
@@ -49,7 +53,7 @@ export function linkFile(output: string, linked: Linked): void {
 }
 
 function library(): string {
-  return join(layout.cargo, "release/libgantry_host.a");
+  return join(layout.cargo, "alone/release/libgantry_host.a");
 }
 
 /** One link, with the given content for the script. */
@@ -63,12 +67,11 @@ export function linkContent(output: string, { programs, aliases }: Linked, conte
     "-Wl,-z,noexecstack",
     "-Wl,-z,relro",
     "-Wl,-e,gantry_start",
-    // Named by tables that Rust's core was compiled with; nothing unwinds, so nobody calls it.
-    "-Wl,--defsym=rust_eh_personality=0",
+    ...UNCALLED.map((name) => `-Wl,--defsym=${name}=0`),
     "-s",
   ];
   const placed = ["-Wl,-T", join(layout.root, "tools/build/heap.ld")];
-  run("cc", [...flags, ...placed, "-o", output, source, library(), "-lseccomp", "-lm"]);
+  run("musl-gcc", [...flags, ...placed, "-o", output, source, library()]);
 }
 
 function linkName(name: string, target: string): void {

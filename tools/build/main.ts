@@ -19,7 +19,10 @@ import { compileExecutables } from "./programs.ts";
 const debug = process.argv.includes("--debug");
 mkdirSync(layout.bin, { recursive: true });
 mkdirSync(layout.work, { recursive: true });
-installPackages(["gcc", "libseccomp-dev"], ["/usr/bin/cc", "/usr/lib/x86_64-linux-gnu/libseccomp.a"]);
+installPackages(
+  ["gcc", "libseccomp-dev", "musl-tools"],
+  ["/usr/bin/cc", "/usr/lib/x86_64-linux-gnu/libseccomp.a", "/usr/bin/musl-gcc"],
+);
 buildHost();
 const scripts = await compileExecutables({ debug });
 linkExecutables(scripts, process.argv.includes("--bytecode") ? "bytecode" : "image");

@@ -19,6 +19,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskExit } from "../../api/containerd/gen/task_events.ts";
 import { FRAME_END } from "../../api/task/attach.ts";
+import { FOREVER, killAgainAndAgain } from "./shim-kills.ts";
 import { Attached, SHIM, ShimLab, type Spec, skip } from "./shim-lab.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -56,26 +57,6 @@ function assertNumbered(lab: ShimLab, files?: readonly string[]): { stdout: numb
 
 function exits(lab: ShimLab) {
   return lab.events.filter((one) => one.topic === "/tasks/exit").map((one) => TaskExit.decode(one.event!.value));
-}
-
-/** Without end, in bursts of forty numbered lines on each stream. */
-const FOREVER = `n=0; while true; do
-for i in 0 1 2 3 4 5 6 7 8 9; do for j in 0 1 2 3; do echo $n line; echo $n line >&2; n=$((n+1)); done; done
-usleep 1000; done`;
-
-async function killAgainAndAgain(lab: ShimLab, rounds: number, written: () => number): Promise<void> {
-  const { pid } = await lab.task.state({ id: lab.id });
-  for (let round = 0; round < rounds; round++) {
-    await sleep(Math.random() * 60);
-    await lab.killShim();
-    const before = written();
-    await lab.adopt();
-    const state = await lab.task.state({ id: lab.id });
-    assert.deepEqual([state.status, state.pid], [2, pid]);
-    await lab.eventually("new lines", () => written() > before);
-  }
-  await lab.task.kill({ id: lab.id, signal: 9, all: true });
-  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 137);
 }
 
 test("a container that writes without end loses and doubles no line by twenty kills of its shim", {

@@ -15,14 +15,14 @@ import { Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
 import { environment } from "../../linux/environment.ts";
 import * as fd from "../../linux/fd.ts";
-import { isRunning } from "../../linux/pidfd.ts";
-import { fork } from "../../linux/process.ts";
+import { isRunning, processLife } from "../../linux/pidfd.ts";
+import { fork, pause } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
 import { addressIn, claimSocket } from "./address.ts";
 import { groupOfProcess } from "./cgroup/group.ts";
 import type { CommandLine } from "./command-line.ts";
 import { Container } from "./container.ts";
-import { ADDRESS_LIMIT, RECORD_LIMIT } from "./limits.ts";
+import { ADDRESS_LIMIT, LEFTOVER_INTERVAL, LEFTOVER_TIMEOUT, RECORD_LIMIT } from "./limits.ts";
 import { heldEnd } from "./pidwatch.ts";
 import type { Ended } from "./reaper.ts";
 import { readExecRecords, readTaskRecord, type TaskRecord, taskRecordPath } from "./record.ts";
@@ -47,7 +47,7 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
   const known = heldEnd(env);
   const directory = path.slice(0, path.lastIndexOf("/"));
   const answer = answerOf(bootstrap !== null, env, `unix://${path}`);
-  const socket = claimSocket(directory, path);
+  const socket = claimLeft(bundle, directory, path);
   if (socket !== null) {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
     const address = bootstrap?.containerdGrpcAddress || command.address;
@@ -73,6 +73,25 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
   }
   fd.writeAll(1, answer);
   return 0;
+}
+
+/** As claimSocket, from a shim that was killed: a child that it was about to start is a copy of it until it has closed
+ *  what it does not need, and for that moment the socket seems to be served. Null when another shim has taken over. */
+function claimLeft(bundle: string, directory: string, path: string): fd.Fd | null {
+  for (let waited = 0; ; waited += LEFTOVER_INTERVAL) {
+    const socket = claimSocket(directory, path);
+    if (socket !== null || waited >= LEFTOVER_TIMEOUT || isShimAlive(bundle)) return socket;
+    pause(LEFTOVER_INTERVAL);
+  }
+}
+
+/** The one that wrote the bundle's records last. */
+function isShimAlive(bundle: string): boolean {
+  const { task, sandbox } = recordsIn(bundle);
+  return [task?.holder.shim, sandbox?.record.shim].some((pid) => {
+    const life = processLife(pid ?? 0);
+    return life !== null && life.letter !== "Z" && life.letter !== "X";
+  });
 }
 
 function refuse(given: Door, thrown: unknown): number {

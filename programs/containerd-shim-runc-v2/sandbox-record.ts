@@ -31,6 +31,8 @@ export interface SandboxRecord extends HolderFacts {
   /** Somebody asked for its end: whatever ends the holder then is no failure. */
   asked: boolean;
   ended: Ended | null;
+  /** The pid of the shim that wrote it. */
+  shim: number;
 }
 
 function pathOf(bundle: string): string {
@@ -69,6 +71,7 @@ export function readSandboxRecord(bundle: string): { record: SandboxRecord; this
       createdAt: whole.integer("createdAt"),
       asked: whole.truth("asked"),
       ended: endedOf(whole),
+      shim: whole.number("shim"),
     };
     return { record, thisBoot: whole.text("boot") === bootId() };
   });

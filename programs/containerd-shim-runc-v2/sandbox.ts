@@ -12,6 +12,7 @@ import { parseJson } from "../../base/json.ts";
 import * as fd from "../../linux/fd.ts";
 import type { NamespaceKind } from "../../linux/namespace.ts";
 import { openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
+import { processId } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
 import type { CancelSource } from "../../wire/call.ts";
 import { CONFIG_LIMIT, EXIT_UNKNOWN } from "./limits.ts";
@@ -59,18 +60,17 @@ export class Sandbox {
     adopted.createdAt = record.createdAt;
     adopted.ended = record.ended;
     adopted.#asked = record.asked;
-    if (record.pid === 0) return adopted;
-    if (record.createdAt === 0n) {
+    if (record.createdAt !== 0n) {
+      adopted.pid = record.pid;
+      adopted.#startTime = record.startTime;
+      if (record.ended === null && !(thisBoot && adopted.#watch())) {
+        adopted.#over(known ?? { code: EXIT_UNKNOWN, at: adopted.#now() });
+      }
+    } else if (record.pid !== 0 && thisBoot) {
       // Nobody was told of it, and it may be about to end by itself: whoever asked for the start asks again.
-      if (thisBoot) killProcess(record);
-      keepSandbox(shim.log, bundle, adopted.#record());
-      return adopted;
+      killProcess(record);
     }
-    adopted.pid = record.pid;
-    adopted.#startTime = record.startTime;
-    if (record.ended === null && !(thisBoot && adopted.#watch())) {
-      adopted.#over(known ?? { code: EXIT_UNKNOWN, at: adopted.#now() });
-    }
+    keepSandbox(shim.log, bundle, adopted.#record());
     return adopted;
   }
 
@@ -168,6 +168,7 @@ export class Sandbox {
       createdAt: this.createdAt,
       asked: this.#asked,
       ended: this.ended,
+      shim: processId(),
     };
   }
 }

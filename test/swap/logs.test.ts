@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LogEntry } from "../../api/task/gen/log_entry.ts";
@@ -193,4 +194,46 @@ test("wrong options are refused in the original's words, at the same moment", { 
     const other = await run(ORIGINAL, args, original.host);
     assert.deepEqual([ours.status, words(ours.stderr)], [other.status, words(other.stderr)], options.join(" "));
   }
+});
+
+/** What the Engine API answers to the creation of a container with these options of its log: its code, and why. */
+function creation(host: string, driver: string, options: Readonly<Record<string, string>>): Promise<[number, string]> {
+  const body = JSON.stringify({ Image: "busybox", HostConfig: { LogConfig: { Type: driver, Config: options } } });
+  const headers = { "content-type": "application/json" };
+  const socketPath = host.replace(/^unix:\/\//, "");
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: "/v1.40/containers/create", method: "POST", headers }, (answer) => {
+      let text = "";
+      answer.on("data", (part) => (text += part));
+      answer.on("end", () => resolve([answer.statusCode!, (JSON.parse(text) as { message?: string }).message ?? ""]));
+    });
+    asked.on("error", reject).end(body);
+  });
+}
+
+/** Beside a driver. Sizes that releases of the original after 20.10 read otherwise (".5m") are not among them. */
+const MODES: readonly (readonly [driver: string, options: Readonly<Record<string, string>>])[] = [
+  ["json-file", { mode: "" }],
+  ["json-file", { mode: "blocking" }],
+  ["local", { mode: "non-blocking" }],
+  ["json-file", { mode: "Non-Blocking" }],
+  ["json-file", { mode: "x", "max-buffer-size": "1m", nope: "1" }],
+  ["foo", { mode: "x" }],
+  ["none", { mode: "x", "max-buffer-size": "x" }],
+  ["json-file", { "max-buffer-size": "1m" }],
+  ["local", { mode: "blocking", "max-buffer-size": "x" }],
+  ...["0", "1.5g", "1 m", "1MiB", "", "x", "-1", "-1m", "1  m", " 1m", "m"].map(
+    (size) => ["local", { mode: "non-blocking", "max-buffer-size": size }] as const,
+  ),
+];
+
+test("the mode of a log and its buffer are taken and refused with the original's words and codes", {
+  skip,
+}, async () => {
+  for (const [driver, options] of MODES) {
+    const ours = await creation(lab.engine.host, driver, options);
+    assert.deepEqual(ours, await creation(original.host, driver, options), JSON.stringify([driver, options]));
+  }
+  lab.docker("rm", ...lab.docker("ps", "-aq").trim().split("\n"));
+  await theirs("rm", ...(await theirs("ps", "-aq")).split("\n"));
 });

@@ -343,6 +343,10 @@ test("log options are read with Docker's units and refused in its words", () => 
       () => checkLogOptions("local", { "max-buffer-size": "1m" }),
       "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
     ],
+    [
+      () => checkLogOptions("local", { mode: "non-blocking", "max-buffer-size": "-1" }),
+      "error parsing option max-buffer-size: invalid size: '-1'",
+    ],
   ];
   for (const [body, message] of wrong) assert.throws(body, { message });
   checkLogOptions("local", { mode: "non-blocking", "max-buffer-size": "4m", tag: "x" });

@@ -1,7 +1,7 @@
 // Runs a parsed template over a value. Values are JSON values, and objects of class Row (rowContext.ts) whose fields
 // are computed; a field that holds a function is called, as Go calls methods.
 
-import { quote } from "../../../base/flags/go.ts";
+import { quote } from "../flags/go.ts";
 import { FUNCTION_NAMES, FUNCTIONS, isTrue, type TemplateFunction } from "./functions.ts";
 import { lineOf, TemplateError } from "./lexer.ts";
 import { type Node, type Operand, type Pipeline, parseTemplate, type Stage } from "./parser.ts";

@@ -1,7 +1,7 @@
 // Values as Go's fmt shows them: %v and its kin over JSON values.
 
-import { quote } from "../../../base/flags/go.ts";
-import { formatJson, type Json } from "../../../base/json.ts";
+import { quote } from "../flags/go.ts";
+import { formatJson, type Json } from "../json.ts";
 
 export function isMap(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === "object" && !Array.isArray(value);

@@ -1,6 +1,6 @@
 // The functions a template may call: Go's own, and the ones Docker adds.
 
-import { quote } from "../../../base/flags/go.ts";
+import { quote } from "../flags/go.ts";
 import { isMap, showJson, showValue, sprintf, typeName } from "./print.ts";
 
 /** Throws plain errors; the executor says where. */

@@ -15,7 +15,7 @@ const DATA = {
 
 const CASES: [template: string, output: string][] = [
   ["{{.Id}} {{.Config.Cmd}} {{.Config.Labels}}", "sha256:abc [sh -c] map[a:1 b:2]"],
-  ["{{json .Config.Labels}} {{json .Html}}", '{"a":"1","b":"2"} "\\u003ca\\u0026b\\u003e"'],
+  ["{{json .Config.Labels}} {{json .Html}}", '{"a":"1","b":"2"} "<a&b>"'],
   ["{{.Config.Env}}", "<no value>"],
   ["{{if .State.Running}}up{{else}}down{{end}}", "up"],
   ["{{if eq .State.ExitCode 1}}one{{else if eq .State.ExitCode 0}}zero{{else}}more{{end}}", "zero"],
@@ -43,6 +43,9 @@ for (const [template, output] of CASES) {
     assert.equal(new Template(template).execute(DATA), output));
 }
 
+const AT = "template: :1:";
+const BOUNDS = "runtime error: slice bounds out of range";
+
 const COMPLAINTS: [template: string, words: string][] = [
   ["{{.Foo", "template: :1: unclosed action"],
   ["{{.Id}} {{.Foo}}", 'template: :1:10: executing "" at <.Foo>: map has no entry for key "Foo"'],
@@ -51,7 +54,26 @@ const COMPLAINTS: [template: string, words: string][] = [
   ["{{if .Id}}x", "template: :1: unexpected EOF"],
   ["{{end}}", "template: :1: unexpected {{end}}"],
   ["{{$y}}", 'template: :1: undefined variable "$y"'],
-  ["{{index .Config.Cmd 5}}", 'template: :1:2: executing "" at <index>: error calling index: index out of range: 5'],
+  [
+    "{{index .Config.Cmd 5}}",
+    'template: :1:2: executing "" at <index .Config.Cmd 5>: error calling index: index out of range: 5',
+  ],
+  ["{{truncate .Id -3}}", `${AT}2: executing "" at <truncate .Id -3>: error calling truncate: ${BOUNDS} [:-3]`],
+  ["{{len 3}}", 'template: :1:2: executing "" at <len 3>: error calling len: len of type int'],
+  ['{{pad .Id "x" 2}}', 'template: :1:10: executing "" at <"x">: expected integer; found "x"'],
+  ["{{pad .Id 1.5 2}}", 'template: :1:10: executing "" at <1.5>: expected integer; found 1.5'],
+  ["{{upper 3}}", 'template: :1:8: executing "" at <3>: expected string; found 3'],
+  ["{{upper nil}}", 'template: :1:8: executing "" at <nil>: cannot assign nil to string'],
+  ["{{.Id | truncate 3}}", 'template: :1:17: executing "" at <3>: expected string; found 3'],
+  ['{{join .Id "x"}}', 'template: :1:7: executing "" at <.Id>: wrong type for value; expected []string; got string'],
+  ["{{truncate .Id .Id}}", 'template: :1:15: executing "" at <.Id>: wrong type for value; expected int; got string'],
+  ["{{split .Id}}", 'template: :1:2: executing "" at <split>: wrong number of args for split: want 2 got 1'],
+  [
+    "{{truncate .Id 3 4}}",
+    'template: :1:2: executing "" at <truncate>: wrong number of args for truncate: want 2 got 3',
+  ],
+  ["{{json}}", 'template: :1:2: executing "" at <json>: wrong number of args for json: want 1 got 0'],
+  ["{{.Id 3}}", 'template: :1:2: executing "" at <.Id>: Id is not a method but has arguments'],
   ["{{}}", "template: :1: missing value for command"],
 ];
 

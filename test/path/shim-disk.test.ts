@@ -59,6 +59,31 @@ function labWithWords(script: string): Promise<ShimLab> {
   return ShimLab.start(["/bin/sh", "-c", script], undefined, { log: true });
 }
 
+test("a file on a full disk costs bytes, which are counted and said, and writing goes on when there is room", {
+  skip,
+}, async () => {
+  const script = "seq 1 60000; echo > /first; while [ ! -e /more ]; do usleep 10000; done; seq 60001 60100; exit 6";
+  await using lab = await labWithWords(script);
+  using disk = new Disk(lab, "200k");
+  const file = join(disk.path, "out.txt");
+  await lab.create({ stdout: `file://${file}` });
+  await lab.task.start({ id: lab.id });
+  await lab.eventually("it printed all of it", () => existsSync(join(lab.path, "rootfs/first")));
+  const kept = statSync(file).size;
+  assert.equal(spawnSync("mount", ["-o", "remount,size=400k", disk.path]).status, 0);
+  writeFileSync(join(lab.path, "rootfs/more"), "");
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 6);
+  await lab.task.delete({ id: lab.id });
+  const whole = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, at) => `${first + at}\n`).join("");
+  const text = readFileSync(file, "utf8");
+  assert(text.endsWith(whole(60001, 60100)));
+  assert.equal(text.slice(0, kept), whole(1, 60000).slice(0, kept));
+  assert.match(lab.log(), /no space left on device: output is being lost/);
+  const said = /writing works again, (\d+) bytes were lost/.exec(lab.log());
+  assert.equal(Number(said?.[1]) + text.length, whole(1, 60100).length, lab.log());
+});
+
 test("where the bundle's disk is full the log is written without a journal, and another shim can take over", {
   skip,
 }, async () => {

@@ -1,12 +1,12 @@
 // Output that is appended to a file of the client's. What is at hand lies in a journal (journal.ts) until the file has
 // it, so a shim that takes over appends what its predecessor did not.
 
+import { messageOf } from "../../../base/errors.ts";
 import * as fd from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { RECOVERY_LIMIT } from "../limits.ts";
 import { Journal, type LogPlace } from "./journal.ts";
-import { type ChunkReader, Pump } from "./pump.ts";
-import { FdSink } from "./sinks.ts";
+import { type ChunkReader, Pump, type Sink } from "./pump.ts";
 
 export interface FileParts {
   /** Owned, both. `file` is opened for appending. */
@@ -22,7 +22,7 @@ export interface FileParts {
 export function appendToFile(loop: Loop, parts: FileParts, recovered: boolean): Pump {
   const journal = new Journal(parts.journal, parts.warn);
   const left = recovered ? journal.recover() : null;
-  const sink = new FileSink(loop, parts.file, journal);
+  const sink = new FileSink(parts, journal);
   const inner = journal.reader("stdout");
   const reader: ChunkReader = {
     read(source, large) {
@@ -40,29 +40,48 @@ export function appendToFile(loop: Loop, parts: FileParts, recovered: boolean): 
   return pump;
 }
 
-class FileSink extends FdSink {
-  readonly #file: fd.Fd;
+/** What cannot be written is lost and counted; the container goes on. */
+class FileSink implements Sink {
+  resume: () => void = () => {};
+  readonly #parts: FileParts;
   readonly #journal: Journal;
+  #lost = 0;
 
-  constructor(loop: Loop, file: fd.Fd, journal: Journal) {
-    super(loop, file);
-    this.#file = file;
+  constructor(parts: FileParts, journal: Journal) {
+    this.#parts = parts;
     this.#journal = journal;
   }
 
   place(): LogPlace {
-    if (this.closed) return { inode: 0n, size: 0 };
-    const { inode, size } = fd.statFd(this.#file.number);
+    const { inode, size } = fd.statFd(this.#parts.file.number);
     return { inode, size };
+  }
+
+  write(chunk: Uint8Array): boolean {
+    let done = 0;
+    try {
+      while (done < chunk.length) done += fd.write(this.#parts.file.number, chunk.subarray(done)) ?? 0;
+      this.#settle("writing works again");
+    } catch (thrown) {
+      if (this.#lost === 0) this.#parts.warn(`${this.#parts.path}: ${messageOf(thrown)}: output is being lost`);
+      this.#lost += chunk.length - done;
+    }
+    return true;
   }
 
   relax(): void {
     this.#journal.relax();
   }
 
-  override end(): void {
-    super.end();
+  end(): void {
+    this.#settle("it is at its end");
     this.#journal.close();
+    this.#parts.file.close();
+  }
+
+  #settle(what: string): void {
+    if (this.#lost > 0) this.#parts.warn(`${this.#parts.path}: ${what}, ${this.#lost} bytes were lost`);
+    this.#lost = 0;
   }
 }
 

@@ -1,5 +1,5 @@
 // `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the
-// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, engine, output).
+// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, shims, forward, engine, output).
 
 import { writeFileSync } from "node:fs";
 import { type Figure, format } from "./harness.ts";
@@ -13,6 +13,7 @@ const PARTS: Readonly<Record<string, () => Promise<{ run: () => AsyncGenerator<F
   crowd: async () => ({ run: (await import("./runtime.ts")).runCrowded }),
   starts: () => import("./starts.ts"),
   shims: () => import("./shims.ts"),
+  forward: () => import("./forward.ts"),
   engine: () => import("./engine.ts"),
   output: () => import("./output.ts"),
 };

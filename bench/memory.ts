@@ -1,6 +1,9 @@
-// Memory of a process as the kernel accounts it, in kB.
+// What a process uses, as the kernel accounts it: memory in kB, processor time in seconds.
 
 import { readdirSync, readFileSync } from "node:fs";
+
+/** Clock ticks of a second (USER_HZ). */
+const TICKS = 100;
 
 export interface Memory {
   rss: number;
@@ -22,8 +25,19 @@ export function memoryOf(pid: number): Memory {
 
 /** The parent of a process: for a container's first process, its shim. */
 export function parentOf(pid: number): number {
+  return Number(statOf(pid)[1]);
+}
+
+/** In user and kernel, of all its threads. */
+export function processorTime(pid: number): number {
+  const fields = statOf(pid);
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** Fields of /proc/<pid>/stat from the third on. */
+function statOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** Of several processes together. */

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Lab } from "../test/lab.ts";
 import { type Figure, figure, median } from "./harness.ts";
-import { parentOf } from "./memory.ts";
+import { parentOf, processorTime } from "./memory.ts";
 import { OriginalDocker } from "./original.ts";
 
 const GIB = 2 ** 30;
@@ -30,7 +30,6 @@ const POLL = 2;
 /** Milliseconds after which a container is said to stand still. */
 const STILL = 60_000;
 const SETTLE = 300;
-const TICKS = 100;
 const CROWD = 10;
 const SAMPLES = 150;
 const BOUNDS = ["--log-opt", "max-size=20m", "--log-opt", "max-file=5"];
@@ -254,14 +253,14 @@ async function cat(
   const shim = parentOf(gate.pid);
   const pids = [shim, ...side.daemons()];
   await sleep(SETTLE);
-  const cpu = pids.map(ticksOf);
+  const cpu = pids.map(processorTime);
   const before = performance.now();
   gate.open();
   await gate.passed();
   const wall = (performance.now() - before) / 1000;
   // What is on its way through the pipes is worked off.
   await sleep(SETTLE);
-  const used = pids.reduce((sum, pid, at) => sum + ticksOf(pid) - cpu[at]!, 0) / TICKS;
+  const used = pids.reduce((sum, pid, at) => sum + processorTime(pid) - cpu[at]!, 0);
   await sleep(1000);
   const memory = changedMemory(shim);
   socket?.destroy();
@@ -295,12 +294,6 @@ function linesOf(folder: string, length: number, bytes: number): Load {
 /** What is the process's alone and not a file's, in kB: its executable may or may not be mapped by others. */
 function changedMemory(pid: number): number {
   return Number(/^Private_Dirty:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))![1]);
-}
-
-function ticksOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[11]) + Number(fields[12]);
 }
 
 /** Our daemons of an engine: their command lines name its run folder. */

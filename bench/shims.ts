@@ -27,7 +27,7 @@ const OUTPUT = 1 << 30;
 /** Milliseconds after which everything has come to rest. */
 const REST = 2000;
 
-interface Side {
+export interface Side {
   label: string;
   shim: string;
   runc: string;
@@ -35,7 +35,7 @@ interface Side {
   second: boolean;
 }
 
-const SIDES: readonly Side[] = [
+export const SIDES: readonly Side[] = [
   { label: "gantry", shim: join(layout.bin, "containerd-shim-runc-v2"), runc: join(layout.bin, "runc"), second: false },
   { label: "go", shim: "/usr/bin/containerd-shim-runc-v2", runc: "/usr/sbin/runc", second: true },
 ];
@@ -163,7 +163,7 @@ function chargedTo(pid: number): number {
 }
 
 /** Bundles with one root between them, and the shims that serve them. */
-class Place implements AsyncDisposable {
+export class Place implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), "gantry-bench-shims-"));
   readonly #side: Side;
   readonly #root: Bundle = makeBundle(["sleep", "100000"]);
@@ -198,6 +198,11 @@ class Place implements AsyncDisposable {
     return idle;
   }
 
+  /** Makes a file in the root of the containers. */
+  touch(name: string): void {
+    writeFileSync(join(this.#root.path, "rootfs", name), "");
+  }
+
   #bundle(id: string, script: string | null): string {
     const path = join(this.folder, id);
     mkdirSync(path);
@@ -213,7 +218,8 @@ class Place implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { task, id } of this.#idle) {
-      await task.kill({ id, signal: 9, all: true });
+      // It may have ended by itself.
+      await task.kill({ id, signal: 9, all: true }).catch(() => {});
       await task.wait({ id });
       await task.delete({ id });
       await task.shutdown({ id, now: true }).catch(() => {});

@@ -42,6 +42,8 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 
+/** include/uapi/asm-generic/ioctls.h */
+const FIONREAD = 0x541b;
 const READ_CHUNK = 16 << 10;
 const DIRENT_BUFFER = 32 << 10;
 /** Larger than any file that the programs read whole (config.json, state.json, proc files). */
@@ -99,6 +101,12 @@ export function read(fd: number, into: Uint8Array): number | null {
   const got = retrying(nr.SYS_read, fd, into, into.length);
   if (got >= 0) return got;
   return got === -EAGAIN ? null : must("read", `fd ${fd}`, got);
+}
+
+/** What a file has from there on, at most so many bytes; its offset stays. */
+export function readAt(fd: number, from: number, length: number): Bytes {
+  const into = new Uint8Array(length);
+  return into.subarray(0, must("read", `fd ${fd}`, retrying(nr.SYS_pread64, fd, into, length, from)));
 }
 
 /** Bytes written, at most all; null when a non-blocking descriptor takes nothing now. */
@@ -325,6 +333,13 @@ export function pipe(flags = 0): { read: Fd; write: Fd } {
   const ends = new Int32Array(2);
   must("pipe", "", door().syscall(nr.SYS_pipe2, ends, flags | O_CLOEXEC));
   return { read: new Fd(ends[0]!), write: new Fd(ends[1]!) };
+}
+
+/** How many bytes lie in a pipe or a FIFO now (FIONREAD). */
+export function unread(fd: number): number {
+  const count = new Int32Array(1);
+  must("ioctl FIONREAD", `fd ${fd}`, door().syscall(nr.SYS_ioctl, fd, FIONREAD, count));
+  return count[0]!;
 }
 
 export function setCloseOnExec(fd: number, on: boolean): void {

@@ -12,6 +12,9 @@ export const EXIT_NOT_ADOPTABLE = 3;
 /** In the bundle: the record by which another shim takes over. Its `holder` says where the shim holds a pidfd. */
 export const TASK_RECORD = "task.json";
 
+/** In a sandbox's bundle: the same of the sandbox. */
+export const SANDBOX_RECORD = "sandbox.json";
+
 /** In the bundle: the pipe of that stream of the first process. */
 export function outputFifo(stream: "stdout" | "stderr"): string {
   return `${stream}.fifo`;

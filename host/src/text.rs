@@ -19,6 +19,7 @@ pub unsafe fn bytes_of(context: *mut js::JSContext, value: js::JSValue, into: &m
 }
 
 fn encode(units: &[u16], into: &mut Vec<u8>) {
+    into.reserve(units.len() + 1); // At once, and a NUL: growing left libc odd blocks with every line, up to 130 kB.
     let mut buffer = [0; 4];
     for unit in char::decode_utf16(units.iter().copied()) {
         match unit {

@@ -10,7 +10,7 @@ import { EADDRINUSE, errnoOf, must, retrying } from "../../linux/errno.ts";
 import * as fd from "../../linux/fd.ts";
 import { SYS_flock } from "../../linux/numbers.ts";
 import { connectUnix, listenUnix } from "../../linux/socket.ts";
-import { CONFIG_LIMIT } from "./limits.ts";
+import { ADDRESS_LIMIT, CONFIG_LIMIT } from "./limits.ts";
 
 const DIRECTORY = "/run/containerd/s";
 /** Names another directory for the sockets: for private state roots. */
@@ -62,6 +62,18 @@ function lockDirectory(directory: string): fd.Fd {
   const opened = fd.open(directory, fd.O_RDONLY | fd.O_DIRECTORY);
   must("flock", directory, retrying(SYS_flock, opened.number, LOCK_EX));
   return opened;
+}
+
+/** In the bundle of what is served there: `adopt`, `delete` and daemons up to 1.6 read it back; the later daemons keep
+ *  their own record. */
+export function keepAddress(bundle: string, path: string): void {
+  fd.replaceFile(`${bundle}/address`, `unix://${path}`, 0o600);
+}
+
+/** The path of the socket that the bundle names, or null. */
+export function addressIn(bundle: string): string | null {
+  const path = (fd.readTextIfThere(`${bundle}/address`, ADDRESS_LIMIT) ?? "").replace(/^unix:\/\//, "");
+  return path.startsWith("/") ? path : null;
 }
 
 export function isServed(path: string): boolean {

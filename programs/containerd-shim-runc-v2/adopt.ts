@@ -1,6 +1,7 @@
-// `adopt`: the shim of this bundle's task was killed (or its program replaced), and the daemon asks for another one. As
-// `start`: makes the socket of the same name, forks the process that serves it, answers with its address. That process
-// takes over every task of the killed shim that it can, by their records in their bundles.
+// `adopt`: the shim of this bundle's task or sandbox was killed (or its program replaced), and the daemon asks for
+// another one. As `start`: makes the socket of the same name, forks the process that serves it, answers with its
+// address. That process takes over the sandbox and every task of the killed shim that it can, by their records in their
+// bundles.
 //
 //     exit 0  taken over; also when another shim has done it already (a pod is asked for once for each of its tasks)
 //     exit 1  it went wrong: another attempt may succeed
@@ -14,17 +15,19 @@ import { Failure, messageOf } from "../../base/errors.ts";
 import { type Door, door } from "../../linux/door.ts";
 import { environment } from "../../linux/environment.ts";
 import * as fd from "../../linux/fd.ts";
-import { isRunning } from "../../linux/pidfd.ts";
-import { fork } from "../../linux/process.ts";
+import { isRunning, processLife } from "../../linux/pidfd.ts";
+import { fork, pause } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
-import { claimSocket } from "./address.ts";
+import { addressIn, claimSocket } from "./address.ts";
 import { groupOfProcess } from "./cgroup/group.ts";
 import type { CommandLine } from "./command-line.ts";
 import { Container } from "./container.ts";
-import { ADDRESS_LIMIT, RECORD_LIMIT } from "./limits.ts";
+import { ADDRESS_LIMIT, LEFTOVER_INTERVAL, LEFTOVER_TIMEOUT, RECORD_LIMIT } from "./limits.ts";
 import { heldEnd } from "./pidwatch.ts";
 import type { Ended } from "./reaper.ts";
-import { readExecRecords, readTaskRecord, type TaskRecord } from "./record.ts";
+import { readExecRecords, readTaskRecord, type TaskRecord, taskRecordPath } from "./record.ts";
+import { Sandbox } from "./sandbox.ts";
+import { readSandboxRecord } from "./sandbox-record.ts";
 import { serve } from "./serve.ts";
 import type { Shim } from "./shim.ts";
 import { answerOf, detach, oomScore, parseBootstrap, readInput } from "./start.ts";
@@ -44,7 +47,7 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
   const known = heldEnd(env);
   const directory = path.slice(0, path.lastIndexOf("/"));
   const answer = answerOf(bootstrap !== null, env, `unix://${path}`);
-  const socket = claimSocket(directory, path);
+  const socket = claimLeft(bundle, directory, path);
   if (socket !== null) {
     const ttrpcAddress = bootstrap?.containerdTtrpcAddress || (env["TTRPC_ADDRESS"] ?? "");
     const address = bootstrap?.containerdGrpcAddress || command.address;
@@ -72,6 +75,25 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
   return 0;
 }
 
+/** As claimSocket, from a shim that was killed: a child that it was about to start is a copy of it until it has closed
+ *  what it does not need, and for that moment the socket seems to be served. Null when another shim has taken over. */
+function claimLeft(bundle: string, directory: string, path: string): fd.Fd | null {
+  for (let waited = 0; ; waited += LEFTOVER_INTERVAL) {
+    const socket = claimSocket(directory, path);
+    if (socket !== null || waited >= LEFTOVER_TIMEOUT || isShimAlive(bundle)) return socket;
+    pause(LEFTOVER_INTERVAL);
+  }
+}
+
+/** The one that wrote the bundle's records last. */
+function isShimAlive(bundle: string): boolean {
+  const { task, sandbox } = recordsIn(bundle);
+  return [task?.holder.shim, sandbox?.record.shim].some((pid) => {
+    const life = processLife(pid ?? 0);
+    return life !== null && life.letter !== "Z" && life.letter !== "X";
+  });
+}
+
 function refuse(given: Door, thrown: unknown): number {
   fd.writeAll(2, given.encode(`the task cannot be taken over: ${messageOf(thrown)}\n`));
   return EXIT_NOT_ADOPTABLE;
@@ -79,24 +101,34 @@ function refuse(given: Door, thrown: unknown): number {
 
 /** The path of the socket. Throws what is in the way. */
 function adoptable(bundle: string, command: CommandLine): string {
-  const record = readTaskRecord(bundle);
-  if (record.id !== command.id || record.namespace !== command.namespace) {
-    throw new Failure("failed_precondition", "the record is of another task");
+  const { task, sandbox } = recordsIn(bundle);
+  for (const record of [task, sandbox?.record]) {
+    if (record == null) continue;
+    if (record.id !== command.id || record.namespace !== command.namespace) {
+      throw new Failure("failed_precondition", "the record is of another task");
+    }
   }
-  refuseTerminal(record);
-  const path = socketOf(bundle);
+  if (task !== null) refuseTerminal(task);
+  const path = addressIn(bundle);
   if (path === null) throw new Failure("failed_precondition", "the bundle names no socket");
   return path;
+}
+
+interface Records {
+  task: TaskRecord | null;
+  sandbox: ReturnType<typeof readSandboxRecord>;
+}
+
+/** One at least. A sandbox's bundle has a task only if the daemon gave both the same id. */
+function recordsIn(bundle: string): Records {
+  const sandbox = readSandboxRecord(bundle);
+  const task = sandbox === null || fd.stat(taskRecordPath(bundle)) !== null ? readTaskRecord(bundle) : null;
+  return { task, sandbox };
 }
 
 /** The other side of a terminal went with the shim: nobody can read what its processes write any more. */
 function refuseTerminal(record: TaskRecord): void {
   if (record.stdio.terminal) throw new Failure("failed_precondition", "it has a terminal, which went with its shim");
-}
-
-function socketOf(bundle: string): string | null {
-  const path = (fd.readTextIfThere(`${bundle}/address`, ADDRESS_LIMIT) ?? "").replace(/^unix:\/\//, "");
-  return path.startsWith("/") ? path : null;
 }
 
 interface TakeOver {
@@ -107,31 +139,31 @@ interface TakeOver {
   ready: fd.Fd;
 }
 
-/** In the serving process, before it answers anybody. Throws when the task that was asked for cannot be taken over. */
+/** In the serving process, before it answers anybody. Throws when what was asked for cannot be taken over. */
 async function adoptAll(shim: Shim, how: TakeOver): Promise<void> {
   using ready = how.ready;
   try {
-    await adoptOne(shim, how.bundle, how.known);
+    await adoptBundle(shim, how.bundle, how.known);
   } catch (thrown) {
     fd.writeAll(ready.number, door().encode(messageOf(thrown)));
     throw thrown;
   }
   for (const sibling of siblings(how)) {
-    await adoptOne(shim, sibling, null).catch((thrown) => {
+    await adoptBundle(shim, sibling, null).catch((thrown) => {
       shim.log.say("warning", `${sibling} is not taken over: ${messageOf(thrown)}`);
     });
   }
   fd.writeAll(ready.number, door().encode("ready"));
 }
 
-/** The bundles of the other tasks that the killed shim served. */
+/** The other bundles whose tasks, or whose sandbox, the killed shim served. */
 function siblings({ bundle, path }: TakeOver): string[] {
   const parent = bundle.slice(0, bundle.lastIndexOf("/"));
   return fd
     .listDirectory(parent)
     .filter((entry) => entry.kind === DT_DIR || entry.kind === 0)
     .map((entry) => `${parent}/${entry.name}`)
-    .filter((other) => other !== bundle && socketOf(other) === path);
+    .filter((other) => other !== bundle && addressIn(other) === path);
 }
 
 /** An exec whose client was never told of it: the shim was killed between its runtime's end and its record. */
@@ -152,8 +184,19 @@ function isInside(pid: number, init: TaskRecord): boolean {
   return [...directories].every(([name, path]) => init.group.directories.get(name) === path);
 }
 
-async function adoptOne(shim: Shim, bundle: string, known: Ended | null): Promise<void> {
-  const record = readTaskRecord(bundle);
+async function adoptBundle(shim: Shim, bundle: string, known: Ended | null): Promise<void> {
+  const { task, sandbox } = recordsIn(bundle);
+  if (sandbox !== null) {
+    const { id } = sandbox.record;
+    if (shim.sandbox !== null) throw new Failure("already_exists", `sandbox ${shim.sandbox.id}`);
+    shim.sandbox = Sandbox.adopt(shim, bundle, { ...sandbox, known: task === null ? known : null });
+    shim.log.say("info", `sandbox ${id}: taken over from a shim that was killed`);
+  }
+  if (task !== null) await adoptOne(shim, { bundle, record: task, known });
+}
+
+async function adoptOne(shim: Shim, task: { bundle: string; record: TaskRecord; known: Ended | null }): Promise<void> {
+  const { bundle, record, known } = task;
   refuseTerminal(record);
   const { id, runtime, ioUid, ioGid, criuWork } = record;
   const runc = { ...runtime, bundle };

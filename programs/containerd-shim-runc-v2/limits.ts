@@ -99,3 +99,9 @@ export const DESCRIPTOR_RESERVE = 512;
 export const SANDBOX_STOP_TIMEOUT = 10_000;
 /** Bytes of why a sandbox's namespaces could not be made. */
 export const SANDBOX_REPORT_LIMIT = 4 << 10;
+/** Milliseconds that `delete` waits for the process that held a sandbox, and between two looks. */
+export const HOLDER_END_TIMEOUT = 10_000;
+export const HOLDER_END_INTERVAL = 2;
+/** Milliseconds that `adopt` waits for a killed shim's last children to let go of its socket, and between two looks. */
+export const LEFTOVER_TIMEOUT = 1_000;
+export const LEFTOVER_INTERVAL = 5;

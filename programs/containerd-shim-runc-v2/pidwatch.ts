@@ -9,7 +9,8 @@ import { TASK_PIDFD } from "../../api/task/extensions.ts";
 import { wallNanoseconds } from "../../linux/clock.ts";
 import { EPOLLIN } from "../../linux/epoll.ts";
 import type { Fd } from "../../linux/fd.ts";
-import { exitCodeOf, pidfdStatus, zombieStatus } from "../../linux/pidfd.ts";
+import { exitCodeOf, openPidfdIfThere, pidfdStatus, startTime, zombieStatus } from "../../linux/pidfd.ts";
+import { killByPidfd, SIGKILL } from "../../linux/signal.ts";
 import type { Loop } from "../../runtime/quickjs/loop.ts";
 import { EXIT_UNKNOWN, STATUS_ATTEMPTS, STATUS_INTERVAL } from "./limits.ts";
 import type { Ended } from "./reaper.ts";
@@ -22,12 +23,12 @@ export interface Watched {
 
 /** Calls back once, with what the kernel knows. Owns the pidfd. */
 export function watchProcess(loop: Loop, process: Watched, ended: (end: Ended) => void): void {
-  const { pid, startTime, pidfd } = process;
+  const { pid, pidfd } = process;
   loop.watch(pidfd.number, EPOLLIN, () => {
     loop.unwatch(pidfd.number);
     const at = wallNanoseconds();
     const look = (attempt: number): void => {
-      const status = pidfdStatus(pidfd.number) ?? zombieStatus(pid, startTime);
+      const status = pidfdStatus(pidfd.number) ?? zombieStatus(pid, process.startTime);
       if (status === null && attempt < STATUS_ATTEMPTS) {
         loop.timer(STATUS_INTERVAL, () => look(attempt + 1));
         return;
@@ -37,6 +38,12 @@ export function watchProcess(loop: Loop, process: Watched, ended: (end: Ended) =
     };
     look(0);
   });
+}
+
+/** SIGKILL to that process and to no other that has its number by now. False when it has ended. */
+export function killProcess(process: { pid: number; startTime: string }): boolean {
+  using pidfd = openPidfdIfThere(process.pid);
+  return pidfd !== null && startTime(process.pid) === process.startTime && killByPidfd(pidfd.number, SIGKILL);
 }
 
 /** What a pidfd that the daemon held (TASK_PIDFD names the descriptor) tells of a task's first process; null while it

@@ -5,14 +5,13 @@
 //     <bundle>/execs/<exec id>/process.json   one that was executed in it, beside its pipes
 
 import { TASK_RECORD } from "../../api/task/extensions.ts";
-import { Failure, messageOf } from "../../base/errors.ts";
+import { Failure } from "../../base/errors.ts";
 import {
   listDirectory,
   makeDirectories,
   readText,
   readTextIfThere,
   removeDirectory,
-  replaceFile,
   stat,
   unlinkIfThere,
 } from "../../linux/fd.ts";
@@ -21,10 +20,7 @@ import { RECORD_LIMIT } from "./limits.ts";
 import type { Log } from "./log.ts";
 import type { StdioNames } from "./process.ts";
 import type { Ended } from "./reaper.ts";
-
-const VERSION = 1;
-const BOOT_ID = "/proc/sys/kernel/random/boot_id";
-const BOOT_ID_LENGTH = 64;
+import { endedOf, type Fields, keepRecord, parseRecordOfBoot, strictly } from "./record-file.ts";
 
 export interface ProcessRecord {
   pid: number;
@@ -59,7 +55,7 @@ export function execPlace(bundle: string, execId: string): string {
 export function keepTask(log: Log, bundle: string, record: TaskRecord): void {
   const { group, ...plain } = record;
   const { unified, directories } = group;
-  keep(log, taskRecordPath(bundle), { ...plain, group: { unified, directories: [...directories] } });
+  keepRecord(log, taskRecordPath(bundle), { ...plain, group: { unified, directories: [...directories] } });
 }
 
 /** The task is no more: there is nothing to take over. */
@@ -72,7 +68,7 @@ export function makeExecPlace(bundle: string, execId: string): void {
 }
 
 export function keepExec(log: Log, exec: { bundle: string; execId: string }, record: ProcessRecord): void {
-  keep(log, `${execPlace(exec.bundle, exec.execId)}process.json`, { ...record });
+  keepRecord(log, `${execPlace(exec.bundle, exec.execId)}process.json`, { ...record });
 }
 
 export function removeExecPlace(bundle: string, execId: string): void {
@@ -87,7 +83,7 @@ export function readTaskRecord(bundle: string): TaskRecord {
   const text = readTextIfThere(taskRecordPath(bundle), RECORD_LIMIT);
   if (text === null) throw new Failure("not_found", "the bundle has no record of its task");
   return strictly(TASK_RECORD, () => {
-    const whole = parse(text);
+    const whole = parseRecordOfBoot(text);
     const [runtime, holder, group] = [whole.part("runtime"), whole.part("holder"), whole.part("group")];
     return {
       ...processOf(whole),
@@ -117,7 +113,7 @@ export function readExecRecords(bundle: string): { execs: Map<string, ProcessRec
       const text = readText(`${execPlace(bundle, name)}process.json`, RECORD_LIMIT);
       execs.set(
         name,
-        strictly(`execs/${name}/process.json`, () => processOf(parse(text))),
+        strictly(`execs/${name}/process.json`, () => processOf(parseRecordOfBoot(text))),
       );
     } catch {
       damaged.push(name);
@@ -126,40 +122,8 @@ export function readExecRecords(bundle: string): { execs: Map<string, ProcessRec
   return { execs, damaged };
 }
 
-function keep(log: Log, path: string, facts: object): void {
-  const text = JSON.stringify({ version: VERSION, boot: bootId(), ...facts }, (_key, value: unknown) =>
-    typeof value === "bigint" ? String(value) : value,
-  );
-  try {
-    replaceFile(path, text, 0o600);
-  } catch (thrown) {
-    log.say("warning", `no record for a later shim: ${messageOf(thrown)}`);
-  }
-}
-
-function bootId(): string {
-  return readText(BOOT_ID, BOOT_ID_LENGTH).trim();
-}
-
-function strictly<Result>(name: string, read: () => Result): Result {
-  try {
-    return read();
-  } catch (thrown) {
-    if (thrown instanceof Failure) throw thrown;
-    throw new Failure("failed_precondition", `${name} is damaged`, { cause: thrown });
-  }
-}
-
-function parse(text: string): Fields {
-  const whole = new Fields(JSON.parse(text) as unknown);
-  if (whole.number("version") !== VERSION) throw new Failure("failed_precondition", "the record is of another version");
-  if (whole.text("boot") !== bootId()) throw new Failure("failed_precondition", "the record is of another boot");
-  return whole;
-}
-
 function processOf(whole: Fields): ProcessRecord {
   const stdio = whole.part("stdio");
-  const ended = whole.partOrNull("ended");
   return {
     pid: whole.number("pid"),
     startTime: whole.text("startTime"),
@@ -169,57 +133,6 @@ function processOf(whole: Fields): ProcessRecord {
       stderr: stdio.text("stderr"),
       terminal: stdio.truth("terminal"),
     },
-    ended: ended === null ? null : { code: ended.number("code"), at: BigInt(ended.text("at")) },
+    ended: endedOf(whole),
   };
-}
-
-/** An object's fields, each of which is there and of its type. Throws TypeError. */
-class Fields {
-  readonly #object: Record<string, unknown>;
-
-  constructor(value: unknown) {
-    if (typeof value !== "object" || value === null) throw new TypeError("no object");
-    this.#object = value as Record<string, unknown>;
-  }
-
-  text(name: string): string {
-    return this.#typed(name, "string") as string;
-  }
-
-  number(name: string): number {
-    const value = this.#typed(name, "number") as number;
-    if (!Number.isSafeInteger(value)) throw new TypeError(`${name} is no integer`);
-    return value;
-  }
-
-  truth(name: string): boolean {
-    return this.#typed(name, "boolean") as boolean;
-  }
-
-  part(name: string): Fields {
-    return new Fields(this.#object[name]);
-  }
-
-  partOrNull(name: string): Fields | null {
-    return this.#object[name] === null ? null : this.part(name);
-  }
-
-  pairs(name: string): Map<string, string> {
-    const list = this.#object[name];
-    if (!Array.isArray(list)) throw new TypeError(`${name} is no list`);
-    return new Map(
-      list.map((pair: unknown) => {
-        if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((one) => typeof one === "string")) {
-          throw new TypeError(`${name} has no pairs`);
-        }
-        return pair as [string, string];
-      }),
-    );
-  }
-
-  #typed(name: string, type: string): unknown {
-    const value = this.#object[name];
-    if (typeof value !== type) throw new TypeError(`${name} is no ${type}`);
-    return value;
-  }
 }

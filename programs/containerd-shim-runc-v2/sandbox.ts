@@ -1,75 +1,175 @@
 // A sandbox (pod) for daemons whose sandboxer is the shim: the namespaces that its containers share, held by one
-// process that does nothing else, in the place of a pause container and without an image.
+// process that does nothing else (sandbox-holder.ts).
 //
 //     created ──start: a child in new and joined namespaces──▶ ready ──stop, or the child's end──▶ over
 //
 // Which namespaces comes from the specification in the sandbox's bundle; without one it is what a pod has: ipc, uts and
 // pid of its own, and the network that the daemon made. Containers join through /proc/<pid>/ns, as with a pause
-// container.
+// container. Each state is written down before it is told (sandbox-record.ts): another shim goes on from there.
 
 import { Failure, messageOf } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
-import { closeFrom } from "../../linux/credential.ts";
-import { door } from "../../linux/door.ts";
-import { must } from "../../linux/errno.ts";
 import * as fd from "../../linux/fd.ts";
-import { NAMESPACES, type NamespaceKind, setNamespace } from "../../linux/namespace.ts";
-import { raiseLoopback } from "../../linux/network.ts";
-import { SYS_sethostname } from "../../linux/numbers.ts";
-import { clone, exit, newSession, pause, setName, setParentDeathSignal } from "../../linux/process.ts";
-import { kill, resetSignals, SIGCHLD, SIGKILL, setDisposition } from "../../linux/signal.ts";
-import { CONFIG_LIMIT, SANDBOX_REPORT_LIMIT } from "./limits.ts";
-import type { Ended, Reaper } from "./reaper.ts";
-
-export interface Plan {
-  /** Kind to the path of one to join; "" for a new one. */
-  namespaces: Map<NamespaceKind, string>;
-  hostname: string;
-}
+import type { NamespaceKind } from "../../linux/namespace.ts";
+import { openPidfdIfThere, startTime } from "../../linux/pidfd.ts";
+import { processId } from "../../linux/process.ts";
+import { kill, SIGKILL } from "../../linux/signal.ts";
+import type { CancelSource } from "../../wire/call.ts";
+import { CONFIG_LIMIT, EXIT_UNKNOWN } from "./limits.ts";
+import { killProcess, watchProcess } from "./pidwatch.ts";
+import type { Ended } from "./reaper.ts";
+import { hold, letGo, type Plan } from "./sandbox-holder.ts";
+import { keepSandbox, removeSandboxRecord, type SandboxRecord, writeSandbox } from "./sandbox-record.ts";
+import type { Shim } from "./shim.ts";
 
 const KINDS: readonly NamespaceKind[] = ["ipc", "uts", "pid", "network"];
-const DAY = 86_400_000;
 
 export class Sandbox {
   readonly id: string;
+  readonly #bundle: string;
   readonly #plan: Plan;
-  readonly #reaper: Reaper;
+  readonly #shim: Shim;
   readonly #waiting = new Set<(ended: Ended) => void>();
   pid = 0;
   createdAt = 0n;
   ended: Ended | null = null;
+  #startTime = "";
   #asked = false;
 
-  constructor(id: string, plan: Plan, reaper: Reaper) {
+  private constructor(shim: Shim, bundle: string, { id, plan }: { id: string; plan: Plan }) {
     this.id = id;
+    this.#shim = shim;
+    this.#bundle = bundle;
     this.#plan = plan;
-    this.#reaper = reaper;
   }
 
-  start(now: bigint): void {
-    if (this.createdAt !== 0n) throw new Failure("failed_precondition", `sandbox ${this.id} has been started`);
-    this.pid = hold(this.id, this.#plan);
-    this.createdAt = now;
-    this.#reaper.expect(this.pid, (ended) => this.#over(ended));
+  /** Throws what the system says when it cannot be written down. */
+  static create(shim: Shim, bundle: string, what: { id: string; plan: Plan }): Sandbox {
+    const created = new Sandbox(shim, bundle, what);
+    writeSandbox(bundle, created.#record());
+    return created;
   }
 
-  /** Ends the holder; the end of one that was asked for is no failure. */
-  stop(now: bigint): void {
+  /** Takes over from a shim that was killed. `known`: the holder's end, if whoever asks knows it; null else. */
+  static adopt(
+    shim: Shim,
+    bundle: string,
+    { record, thisBoot, known }: { record: SandboxRecord; thisBoot: boolean; known: Ended | null },
+  ): Sandbox {
+    const adopted = new Sandbox(shim, bundle, record);
+    adopted.createdAt = record.createdAt;
+    adopted.ended = record.ended;
+    adopted.#asked = record.asked;
+    if (record.createdAt !== 0n) {
+      adopted.pid = record.pid;
+      adopted.#startTime = record.startTime;
+      if (record.ended === null && !(thisBoot && adopted.#watch())) {
+        adopted.#over(known ?? { code: EXIT_UNKNOWN, at: adopted.#now() });
+      }
+    } else if (record.pid !== 0 && thisBoot) {
+      // Nobody was told of it, and it may be about to end by itself: whoever asked for the start asks again.
+      killProcess(record);
+    }
+    keepSandbox(shim.log, bundle, adopted.#record());
+    return adopted;
+  }
+
+  start(): void {
+    if (this.createdAt !== 0n || this.ended !== null) {
+      throw new Failure("failed_precondition", `sandbox ${this.id} has been started`);
+    }
+    try {
+      const holder = hold(this.id, this.#plan);
+      using _go = holder.go;
+      this.pid = holder.pid;
+      this.#startTime = startTime(holder.pid) ?? "";
+      writeSandbox(this.#bundle, this.#record());
+      letGo(holder);
+      this.createdAt = this.#now();
+      writeSandbox(this.#bundle, this.#record());
+    } catch (thrown) {
+      this.#undoStart();
+      const message = `failed to make the sandbox's namespaces: ${messageOf(thrown)}`;
+      throw new Failure("unknown", message, { cause: thrown });
+    }
+    this.#shim.reaper.expect(this.pid, (ended) => this.#over(ended));
+  }
+
+  #undoStart(): void {
+    if (this.pid === 0) return;
+    kill(this.pid, SIGKILL);
+    this.pid = 0;
+    this.#startTime = "";
+    this.createdAt = 0n;
+    keepSandbox(this.#shim.log, this.#bundle, this.#record());
+  }
+
+  /** From now on the end of its holder is one that was asked for, which is no failure. */
+  askToStop(): void {
+    if (this.#asked || this.ended !== null) return;
     this.#asked = true;
-    if (this.ended !== null) return;
-    if (this.pid === 0) this.#over({ code: 0, at: now });
-    else kill(this.pid, SIGKILL);
+    keepSandbox(this.#shim.log, this.#bundle, this.#record());
   }
 
-  wait(): Promise<Ended> {
+  /** Ends the holder. */
+  stop(): void {
+    this.askToStop();
+    if (this.ended !== null) return;
+    if (this.pid === 0) this.#over({ code: 0, at: this.#now() });
+    else killProcess({ pid: this.pid, startTime: this.#startTime });
+  }
+
+  /** A caller that goes away is forgotten. */
+  wait(caller: CancelSource): Promise<Ended> {
     if (this.ended !== null) return Promise.resolve(this.ended);
-    return new Promise((resolve) => this.#waiting.add(resolve));
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(resolve);
+      caller.onCancel(() => {
+        if (this.#waiting.delete(resolve)) reject(new Failure("canceled", "context canceled"));
+      });
+    });
+  }
+
+  /** Nobody can take it over any more. */
+  forget(): void {
+    removeSandboxRecord(this.#bundle);
+  }
+
+  /** Whether the holder that the record names is there: then its end will be told. */
+  #watch(): boolean {
+    const pidfd = openPidfdIfThere(this.pid);
+    if (pidfd === null || startTime(this.pid) !== this.#startTime) {
+      pidfd?.close();
+      return false;
+    }
+    const watched = { pid: this.pid, startTime: this.#startTime, pidfd };
+    watchProcess(this.#shim.runtime.loop, watched, (ended) => this.#over(ended));
+    return true;
   }
 
   #over({ code, at }: Ended): void {
     this.ended = { code: this.#asked ? 0 : code, at };
+    keepSandbox(this.#shim.log, this.#bundle, this.#record());
     for (const resolve of this.#waiting) resolve(this.ended);
     this.#waiting.clear();
+  }
+
+  #now(): bigint {
+    return this.#shim.runtime.clock.nowNanoseconds();
+  }
+
+  #record(): SandboxRecord {
+    return {
+      id: this.id,
+      namespace: this.#shim.namespace,
+      plan: this.#plan,
+      pid: this.pid,
+      startTime: this.#startTime,
+      createdAt: this.createdAt,
+      asked: this.#asked,
+      ended: this.ended,
+      shim: processId(),
+    };
   }
 }
 
@@ -93,55 +193,4 @@ export function planOf(bundle: string, network: string): Plan {
   }
   if (network !== "") namespaces.set("network", network);
   return { namespaces, hostname };
-}
-
-/** The pid of the process that holds them, once it does. */
-function hold(id: string, plan: Plan): number {
-  let flags = 0;
-  for (const [kind, path] of plan.namespaces) if (path === "") flags |= NAMESPACES[kind].flag;
-  const report = fd.pipe();
-  using answer = report.read;
-  // 64 bits: the highest flag in use is the sign of a 32-bit number.
-  const { pid } = clone({ flags: BigInt(flags >>> 0), cgroup: null, pidfd: false });
-  if (pid === 0) beHolder(id, plan, report.write);
-  report.write.close();
-  const said = fd.readAll(answer.number, SANDBOX_REPORT_LIMIT);
-  if (said.length === 1 && said[0] === READY) return pid;
-  kill(pid, SIGKILL);
-  throw new Failure("unknown", `failed to make the sandbox's namespaces: ${door().decode(said)}`);
-}
-
-/** One byte that begins no sentence. */
-const READY = 0;
-
-/** In the child, which is a copy of the shim: it keeps nothing of it open and never returns. */
-function beHolder(id: string, { namespaces, hostname }: Plan, report: fd.Fd): never {
-  try {
-    setParentDeathSignal(SIGKILL);
-    for (const [kind, path] of namespaces) if (path !== "") joinNamespace(kind, path);
-    if (namespaces.get("network") === "") raiseLoopback();
-    if (hostname !== "") {
-      if (!namespaces.has("uts")) throw new Error("a host name without a uts namespace");
-      must("sethostname", hostname, door().syscall(SYS_sethostname, hostname, door().encode(hostname).length));
-    }
-    resetSignals();
-    // As the first process of a pid namespace it gets orphans: ignored, the kernel reaps them itself.
-    setDisposition(SIGCHLD, "ignore");
-    newSession();
-    setName("sandbox");
-    door().title(`sandbox ${id}`);
-    fd.write(report.number, Uint8Array.of(READY));
-    closeFrom(0);
-    for (;;) pause(DAY);
-  } catch (thrown) {
-    fd.write(report.number, door().encode(messageOf(thrown)));
-  }
-  exit(1);
-}
-
-function joinNamespace(kind: NamespaceKind, path: string): void {
-  // Joining a pid namespace counts for children only: the holder would stay outside.
-  if (kind === "pid") throw new Error("a sandbox cannot join a pid namespace");
-  using namespace = fd.open(path, fd.O_RDONLY);
-  setNamespace(namespace.number, NAMESPACES[kind].flag, path);
 }

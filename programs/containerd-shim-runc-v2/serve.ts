@@ -123,6 +123,7 @@ function run(runtime: QuickJsRuntime, command: CommandLine, own: Inherited & { l
       log,
       ioParts: { runtime, reaper, log, socketDirectory: own.directory, lingering },
       defaults: command.defaults,
+      socket: own.path,
       containers: new Map<string, Container>(),
       sandbox: null,
       shutdown,

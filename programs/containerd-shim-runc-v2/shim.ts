@@ -17,6 +17,8 @@ export interface Shim {
   readonly log: Log;
   readonly ioParts: IoParts;
   readonly defaults: TaskDefaults;
+  /** The path of the socket that it serves; "" when it was given one without. */
+  readonly socket: string;
   readonly containers: Map<string, Container>;
   /** For a daemon whose sandboxer is the shim. */
   sandbox: Sandbox | null;

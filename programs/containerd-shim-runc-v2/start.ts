@@ -16,7 +16,7 @@ import { environment } from "../../linux/environment.ts";
 import * as fd from "../../linux/fd.ts";
 import { fork, newSession, parentId, takeCores } from "../../linux/process.ts";
 import { kill, SIGKILL } from "../../linux/signal.ts";
-import { claimSocket, groupOf, socketDirectory, socketPath } from "./address.ts";
+import { claimSocket, groupOf, keepAddress, socketDirectory, socketPath } from "./address.ts";
 import type { CommandLine } from "./command-line.ts";
 import { STDIN_LIMIT } from "./limits.ts";
 import { parseOptions } from "./options.ts";
@@ -40,7 +40,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
   const answer = answerOf(bootstrap !== null, env, `unix://${path}`);
   const socket = claimSocket(directory, path);
   if (socket === null) {
-    keepAddress(path);
+    keepAddress(bundle, path);
     fd.writeAll(1, answer);
     return 0;
   }
@@ -63,7 +63,7 @@ export function startShim(given: Door, command: CommandLine): number | undefined
     }
     answered.read.close();
     if (options !== null) joinCgroup(options.shimCgroup, child);
-    keepAddress(path);
+    keepAddress(bundle, path);
   } catch (thrown) {
     if (child > 0) kill(child, SIGKILL);
     fd.unlinkIfThere(path);
@@ -110,11 +110,6 @@ export function answerOf(bootstrapped: boolean, env: Readonly<Record<string, str
   const known = Number(env["MAX_SHIM_VERSION"] ?? 0);
   if (!(known >= 2)) return encodeUtf8(address);
   return encodeUtf8(JSON.stringify({ version: Math.min(known, VERSION), address, protocol: "ttrpc" }));
-}
-
-/** Daemons up to 1.6 read the address back from the bundle; the later ones keep their own record. */
-function keepAddress(path: string): void {
-  fd.replaceFile("address", `unix://${path}`, 0o600);
 }
 
 /** One worse than the daemon's, so that the daemon is not killed for what a container's shim holds. */

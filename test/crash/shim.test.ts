@@ -91,6 +91,20 @@ test("docker run, attach, wait and logs -f go on to the container's own end", { 
   lab.docker("rm", "writer");
 });
 
+test("docker exec gets every line and the code of its process, which outlives two shims", { skip }, async () => {
+  lab.docker("run", "-d", "--name", "host", "busybox", "sleep", "1000");
+  const script = "n=0; while [ $n -lt 500 ]; do echo $n; n=$((n+1)); usleep 3000; done; exit 7";
+  const exec = client("exec", "host", "sh", "-c", script);
+  await until("the first lines", () => exec.output.length > 20);
+  for (let round = 0; round < 2; round++) {
+    await killShim("host");
+    await sleep(150);
+  }
+  assert.equal(await exec.ended, 7);
+  assertNumbered(exec.output, 500);
+  lab.docker("rm", "-f", "host");
+});
+
 test("no restart policy sees an end, and commands work on the container afterwards", { skip }, async () => {
   lab.docker("run", "-d", "--restart", "always", "--name", "served", "busybox", "sleep", "1000");
   const pid = lab.docker("inspect", "-f", "{{.State.Pid}}", "served");

@@ -19,7 +19,9 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskExit } from "../../api/containerd/gen/task_events.ts";
 import { FRAME_END } from "../../api/task/attach.ts";
+import { FOREVER, killAgainAndAgain } from "./shim-kills.ts";
 import { Attached, SHIM, ShimLab, type Spec, skip } from "./shim-lab.ts";
+import { type Entry, entriesOf, SCHEMES, type Scheme } from "./shim-logs.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
@@ -29,28 +31,22 @@ function processOf(args: readonly string[]) {
 }
 
 /** The streams of a task whose shim writes the log. */
-function logged(lab: ShimLab, more = "") {
-  const uri = `json-file://${join(lab.folder, "log.json")}?attach=${join(lab.folder, "attach.sock")}${more}`;
+function logged(lab: ShimLab, more = "", scheme: Scheme = "json-file") {
+  const uri = `${scheme}://${join(lab.folder, "log")}?attach=${join(lab.folder, "attach.sock")}${more}`;
   return { stdout: uri, stderr: uri };
 }
 
-function lines(lab: ShimLab, files: readonly string[] = ["log.json"]): { log: string; stream: string }[] {
-  const whole = files.map((name) => join(lab.folder, name)).filter(existsSync);
-  const text = whole.map((path) => readFileSync(path, "utf8")).join("");
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as { log: string; stream: string });
+/** Of all files of the log, the oldest first. */
+function entries(lab: ShimLab, scheme: Scheme = "json-file"): Entry[] {
+  const number = (name: string) => Number(name.split(".")[1] ?? 0);
+  const files = readdirSync(lab.folder).filter((name) => /^log(\.\d+)?$/.test(name));
+  return files.sort((a, b) => number(b) - number(a)).flatMap((name) => entriesOf(join(lab.folder, name), scheme));
 }
 
 /** The numbers of the lines of each stream, whole and in order. */
-function assertNumbered(lab: ShimLab, files?: readonly string[]): { stdout: number; stderr: number } {
+function assertNumbered(lab: ShimLab, scheme?: Scheme): { stdout: number; stderr: number } {
   const count = { stdout: 0, stderr: 0 };
-  for (const { log, stream } of lines(lab, files)) {
-    const name = stream as "stdout" | "stderr";
-    assert.equal(log, `${count[name]} line\n`);
-    count[name]++;
-  }
+  for (const { line, stream } of entries(lab, scheme)) assert.equal(line, `${count[stream]++} line`);
   return count;
 }
 
@@ -58,73 +54,52 @@ function exits(lab: ShimLab) {
   return lab.events.filter((one) => one.topic === "/tasks/exit").map((one) => TaskExit.decode(one.event!.value));
 }
 
-/** Without end, in bursts of forty numbered lines on each stream. */
-const FOREVER = `n=0; while true; do
-for i in 0 1 2 3 4 5 6 7 8 9; do for j in 0 1 2 3; do echo $n line; echo $n line >&2; n=$((n+1)); done; done
-usleep 1000; done`;
+for (const scheme of SCHEMES) {
+  test(`${scheme}: no line is lost or doubled by twenty kills of the shim under a container that writes without end`, {
+    skip,
+  }, async () => {
+    await using lab = await ShimLab.start(["/bin/sh", "-c", FOREVER]);
+    await lab.create(logged(lab, "&max-size=1000000000", scheme));
+    await lab.task.start({ id: lab.id });
+    await killAgainAndAgain(lab, 20, () => statSync(join(lab.folder, "log")).size);
+    const { stdout, stderr } = assertNumbered(lab, scheme);
+    assert(stdout > 1000 && Math.abs(stdout - stderr) <= 1);
+    await lab.task.delete({ id: lab.id });
+    const left = readdirSync(lab.path).filter((name) => name.endsWith(".fifo") || name.endsWith(".journal"));
+    assert.deepEqual(left, []);
+  });
 
-async function killAgainAndAgain(lab: ShimLab, rounds: number, written: () => number): Promise<void> {
-  const { pid } = await lab.task.state({ id: lab.id });
-  for (let round = 0; round < rounds; round++) {
-    await sleep(Math.random() * 60);
-    await lab.killShim();
-    const before = written();
-    await lab.adopt();
-    const state = await lab.task.state({ id: lab.id });
-    assert.deepEqual([state.status, state.pid], [2, pid]);
-    await lab.eventually("new lines", () => written() > before);
-  }
-  await lab.task.kill({ id: lab.id, signal: 9, all: true });
-  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 137);
+  test(`${scheme}: no line is lost or doubled where the log is rotated all the time`, { skip }, async () => {
+    await using lab = await ShimLab.start(["/bin/sh", "-c", FOREVER.replace("1000", "9000")]);
+    await lab.create(logged(lab, "&max-size=50000&max-file=500", scheme));
+    await lab.task.start({ id: lab.id });
+    await killAgainAndAgain(lab, 5, () => readdirSync(lab.folder).length);
+    const { stdout, stderr } = assertNumbered(lab, scheme);
+    assert(stdout > 100 && Math.abs(stdout - stderr) <= 1);
+  });
+
+  test(`${scheme}: a long line that is unfinished when the shim is killed is whole in the log, in parts`, {
+    skip,
+  }, async () => {
+    const script = `i=0; while [ $i -lt 400 ]; do printf '%0100d' $i; i=$((i+1)); usleep 500; done; echo; echo end`;
+    await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
+    await lab.create(logged(lab, "", scheme));
+    await lab.task.start({ id: lab.id });
+    for (let round = 0; round < 5; round++) {
+      await sleep(25);
+      await lab.killShim();
+      await lab.adopt();
+    }
+    assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 0);
+    const parts = entries(lab, scheme).map(({ line }) => line);
+    assert.deepEqual(
+      parts.map((part) => part.length),
+      [16384, 16384, 40000 - 2 * 16384, 3],
+    );
+    const expected = Array.from({ length: 400 }, (_, at) => String(at).padStart(100, "0")).join("");
+    assert.equal(parts.join(""), `${expected}end`);
+  });
 }
-
-test("a container that writes without end loses and doubles no line by twenty kills of its shim", {
-  skip,
-}, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", FOREVER]);
-  await lab.create(logged(lab, "&max-size=1000000000"));
-  await lab.task.start({ id: lab.id });
-  await killAgainAndAgain(lab, 20, () => statSync(join(lab.folder, "log.json")).size);
-  const { stdout, stderr } = assertNumbered(lab);
-  assert(stdout > 1000 && Math.abs(stdout - stderr) <= 1);
-  await lab.task.delete({ id: lab.id });
-  const left = readdirSync(lab.path).filter((name) => name.endsWith(".fifo") || name.endsWith(".journal"));
-  assert.deepEqual(left, []);
-});
-
-test("no line is lost or doubled where the log is rotated all the time", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", FOREVER.replace("1000", "9000")]);
-  await lab.create(logged(lab, "&max-size=50000&max-file=500"));
-  await lab.task.start({ id: lab.id });
-  const files = () => readdirSync(lab.folder).filter((name) => name.startsWith("log.json"));
-  await killAgainAndAgain(lab, 5, () => files().length);
-  const number = (name: string) => Number(name.split(".")[2] ?? 0);
-  const { stdout, stderr } = assertNumbered(
-    lab,
-    files().sort((a, b) => number(b) - number(a)),
-  );
-  assert(stdout > 100 && Math.abs(stdout - stderr) <= 1);
-});
-
-test("a long line that is unfinished when the shim is killed is whole in the log, in parts", { skip }, async () => {
-  const script = `i=0; while [ $i -lt 400 ]; do printf '%0100d' $i; i=$((i+1)); usleep 500; done; echo; echo end`;
-  await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
-  await lab.create(logged(lab));
-  await lab.task.start({ id: lab.id });
-  for (let round = 0; round < 5; round++) {
-    await sleep(25);
-    await lab.killShim();
-    await lab.adopt();
-  }
-  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 0);
-  const parts = lines(lab).map(({ log }) => log);
-  assert.deepEqual(
-    parts.map((part) => part.length),
-    [16384, 16384, 40001 - 2 * 16384, 4],
-  );
-  const expected = Array.from({ length: 400 }, (_, at) => String(at).padStart(100, "0")).join("");
-  assert.equal(parts.join(""), `${expected}\nend\n`);
-});
 
 test("executed processes go on, and their ends are told by the shim that took over", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/sleep", "100"]);
@@ -216,7 +191,7 @@ test("a container that ended while no shim was there has its output, and its sta
     await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
     const { pid } = await lab.create(logged(lab));
     await lab.task.start({ id: lab.id });
-    await lab.eventually("the first line", () => existsSync(join(lab.folder, "log.json")) && lines(lab).length === 1);
+    await lab.eventually("the first line", () => existsSync(join(lab.folder, "log")) && entries(lab).length === 1);
     const record = JSON.parse(readFileSync(join(lab.path, "task.json"), "utf8"));
     const open = (path: string) => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const pidfd = open(`/proc/${record.holder.shim}/fd/${record.holder.pidfd}`);
@@ -227,8 +202,8 @@ test("a container that ended while no shim was there has its output, and its sta
     await lab.adopt(held ? { pidfd } : {});
     assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, held ? 3 : 255);
     assert.deepEqual(
-      lines(lab).map(({ log }) => log),
-      ["first\n", "last words\n"],
+      entries(lab).map(({ line }) => line),
+      ["first", "last words"],
     );
     await lab.eventually("the exit", () => exits(lab).length === 1);
     for (const fd of [pidfd, pipe]) closeSync(fd);
@@ -315,11 +290,7 @@ test("attached clients miss nothing that the next shim reads, if they come back"
   await lab.eventually("the end", () => client.ended);
   assert.equal(client.frames.at(-1)!.type, FRAME_END);
   text += client.text(1);
-  const stdout = lines(lab).filter(({ stream }) => stream === "stdout");
-  assert.equal(
-    stdout.map(({ log }) => log).join("").length,
-    Array.from({ length: 4000 }, (_, n) => `${n} line\n`).join("").length,
-  );
+  assert.equal(assertNumbered(lab).stdout, 4000);
   // What was on its way to a client whose shim was killed may come twice, or not; here it is all there.
   assert(new Set(text.split("\n")).size >= 3990);
 });

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -16,27 +17,11 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LogEntry } from "../../api/task/gen/log_entry.ts";
 import { ShimLab, skip } from "./shim-lab.ts";
+import { entriesOf, SCHEMES, type Scheme } from "./shim-logs.ts";
 
-/** Lines of either format; throws on what is not whole. */
-function linesOf(path: string, scheme: string): string[] {
-  const bytes = readFileSync(path);
-  if (scheme === "json-file") {
-    const text = bytes.toString();
-    assert(text === "" || text.endsWith("}\n"));
-    return text
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => (JSON.parse(line) as { log: string }).log.trimEnd());
-  }
-  const found: string[] = [];
-  for (let at = 0; at < bytes.length; at += 8 + bytes.readUInt32BE(at)) {
-    const length = bytes.readUInt32BE(at);
-    assert.equal(bytes.readUInt32BE(at + 4 + length), length);
-    found.push(Buffer.from(LogEntry.decode(bytes.subarray(at + 4, at + 4 + length)).line).toString());
-  }
-  return found;
+function linesOf(path: string, scheme: Scheme): string[] {
+  return entriesOf(path, scheme).map(({ line }) => line);
 }
 
 /** A small tmpfs in the lab's folder. */
@@ -58,12 +43,76 @@ class Disk implements Disposable {
   }
 }
 
+/** To the last byte. */
+function fill(path: string): void {
+  for (;;) {
+    try {
+      appendFileSync(path, Buffer.alloc(4096));
+    } catch {
+      return;
+    }
+  }
+}
+
 /** With the FIFO that a daemon makes for the shim's words. */
 function labWithWords(script: string): Promise<ShimLab> {
   return ShimLab.start(["/bin/sh", "-c", script], undefined, { log: true });
 }
 
-for (const scheme of ["json-file", "local"]) {
+test("a file on a full disk costs bytes, which are counted and said, and writing goes on when there is room", {
+  skip,
+}, async () => {
+  const script = "seq 1 60000; echo > /first; while [ ! -e /more ]; do usleep 10000; done; seq 60001 60100; exit 6";
+  await using lab = await labWithWords(script);
+  using disk = new Disk(lab, "200k");
+  const file = join(disk.path, "out.txt");
+  await lab.create({ stdout: `file://${file}` });
+  await lab.task.start({ id: lab.id });
+  await lab.eventually("it printed all of it", () => existsSync(join(lab.path, "rootfs/first")));
+  const kept = statSync(file).size;
+  assert.equal(spawnSync("mount", ["-o", "remount,size=400k", disk.path]).status, 0);
+  writeFileSync(join(lab.path, "rootfs/more"), "");
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 6);
+  await lab.task.delete({ id: lab.id });
+  const whole = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, at) => `${first + at}\n`).join("");
+  const text = readFileSync(file, "utf8");
+  assert(text.endsWith(whole(60001, 60100)));
+  assert.equal(text.slice(0, kept), whole(1, 60000).slice(0, kept));
+  assert.match(lab.log(), /no space left on device: output is being lost/);
+  const said = /writing works again, (\d+) bytes were lost/.exec(lab.log());
+  assert.equal(Number(said?.[1]) + text.length, whole(1, 60100).length, lab.log());
+});
+
+test("where the bundle's disk is full the log is written without a journal, and another shim can take over", {
+  skip,
+}, async () => {
+  const script = "seq 1 5000; while [ ! -e /more ]; do usleep 10000; done; seq 5001 6000; exit 6";
+  await using lab = await labWithWords(script);
+  const more = join(lab.path, "rootfs/more");
+  using disk = new Disk(lab, "256k");
+  const config = JSON.parse(readFileSync(join(lab.path, "config.json"), "utf8"));
+  config.root.path = join(lab.path, "rootfs");
+  writeFileSync(join(disk.path, "config.json"), JSON.stringify(config));
+  writeFileSync(join(disk.path, "address"), lab.address);
+  lab.path = disk.path;
+  const log = join(lab.folder, "c.log");
+  await lab.create({ stdout: `json-file://${log}`, stderr: `json-file://${log}` });
+  fill(join(disk.path, "ballast"));
+  await lab.task.start({ id: lab.id });
+  await lab.eventually("the first lines", () => linesOf(log, "json-file").length === 5000);
+  assert.match(lab.log(), /output is not kept for a later shim/);
+  await lab.killShim();
+  await lab.adopt();
+  writeFileSync(more, "");
+  assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 6);
+  assert.deepEqual(
+    linesOf(log, "json-file").map(Number),
+    Array.from({ length: 6000 }, (_, at) => at + 1),
+  );
+});
+
+for (const scheme of SCHEMES) {
   test(`${scheme}: a full disk costs lines, which are counted and said, and writing goes on when there is room`, {
     skip,
   }, async () => {

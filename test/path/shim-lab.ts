@@ -192,9 +192,10 @@ export class ShimLab implements AsyncDisposable {
   }
 
   /** Another shim takes over, and the lab is connected to it. What it refuses with is thrown. */
-  async adopt(how: { shim?: string; pidfd?: number } = {}): Promise<void> {
+  async adopt(how: { shim?: string; pidfd?: number; id?: string; bundle?: string } = {}): Promise<void> {
     const env: Record<string, string> = how.pidfd === undefined ? {} : { TASK_PIDFD: "3" };
-    const answer = this.startCommand(this.id, this.path, { ...how, action: "adopt", env });
+    const { id = this.id, bundle = this.path } = how;
+    const answer = this.startCommand(id, bundle, { ...how, action: "adopt", env });
     if (answer.status !== 0) throw new Error(`adopt: ${answer.status}: ${answer.stderr}`);
     this.address = answer.stdout.trim();
     await this.connect();

@@ -1,47 +1,27 @@
 // The shim as sandboxer: the namespaces of a pod without a pause container.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Sandbox } from "../../api/task/gen/sandbox.ts";
 import { ShimLab, skip } from "./shim-lab.ts";
-
-const KINDS = ["ipc", "uts", "pid", "net", "mnt", "user"];
-const namespaces = (pid: number | "self") => KINDS.map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
-
-interface Spec {
-  hostname?: string;
-  linux?: { namespaces: { type: string; path?: string }[] };
-}
-
-/** A bundle of a sandbox: no root filesystem, and a specification only if one is given. */
-function sandboxBundle(lab: ShimLab, spec: Spec | null): string {
-  const bundle = join(lab.folder, "sandbox");
-  mkdirSync(bundle);
-  if (spec !== null) writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
-  return bundle;
-}
+import { namespacesOf, Pod } from "./shim-pod.ts";
 
 test("a sandbox holds new namespaces, containers join them, and its stop ends them all", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/sh", "-c", "hostname; readlink /proc/self/ns/ipc; exec sleep 1000"]);
-  const sandbox = lab.service(Sandbox);
-  const id = "pod";
   const types = ["ipc", "uts", "pid", "network", "mount"].map((type) => ({ type }));
-  await sandbox.createSandbox({
-    sandboxId: id,
-    bundlePath: sandboxBundle(lab, { hostname: "in-a-pod", linux: { namespaces: types } }),
-  });
-  assert.equal((await sandbox.sandboxStatus({ sandboxId: id })).state, "SANDBOX_NOTREADY");
-  const { pid } = await sandbox.startSandbox({ sandboxId: id });
-  const [own, held] = [namespaces("self"), namespaces(pid)];
+  await using pod = new Pod(lab, { hostname: "in-a-pod", linux: { namespaces: types } });
+  await pod.create();
+  assert.equal((await pod.status()).state, "SANDBOX_NOTREADY");
+  const { pid } = await pod.start();
+  const [own, held] = [namespacesOf("self"), namespacesOf(pid)];
   assert.deepEqual(
     held.map((name, at) => name === own[at]),
     [false, false, false, false, true, true],
   );
-  const ready = await sandbox.sandboxStatus({ sandboxId: id, verbose: true });
+  const ready = await pod.service.sandboxStatus({ sandboxId: pod.id, verbose: true });
   assert.deepEqual([ready.state, ready.pid, ready.info], ["SANDBOX_READY", pid, { containers: "" }]);
-  assert.deepEqual((await sandbox.platform({ sandboxId: id })).platform!.os, "linux");
+  assert.deepEqual((await pod.service.platform({ sandboxId: pod.id })).platform!.os, "linux");
 
   const config = join(lab.path, "config.json");
   const spec = JSON.parse(readFileSync(config, "utf8")) as { linux: { namespaces: { type: string; path?: string }[] } };
@@ -56,56 +36,57 @@ test("a sandbox holds new namespaces, containers join them, and its stop ends th
   await lab.eventually("the output", () => existsSync(log) && readFileSync(log, "utf8").split("\n").length > 2);
   assert.equal(readFileSync(log, "utf8"), `in-a-pod\n${held[0]}\n`);
 
-  const waiting = sandbox.waitSandbox({ sandboxId: id });
-  await sandbox.stopSandbox({ sandboxId: id });
+  const waiting = pod.wait();
+  await pod.stop();
   assert.equal((await waiting).exitStatus, 0);
   assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 137);
-  assert.equal((await sandbox.sandboxStatus({ sandboxId: id })).state, "SANDBOX_NOTREADY");
+  assert.equal((await pod.status()).state, "SANDBOX_NOTREADY");
   await lab.eventually("the holder's end", () => !existsSync(`/proc/${pid}`));
   await lab.task.delete({ id: lab.id });
   // Without tasks, but with a sandbox.
   await lab.task.shutdown({ id: lab.id });
-  await sandbox.pingSandbox({ sandboxId: id });
-  await sandbox.shutdownSandbox({ sandboxId: id });
-  await lab.eventually("the shim's end", () => !lab.alive());
+  await pod.service.pingSandbox({ sandboxId: pod.id });
+  await pod.shutdown();
+  await pod.assertGone();
 });
 
-test("the holder is small, has nothing open, and dies with the shim", { skip }, async () => {
+test("the holder has nothing open, and goes on when the shim is killed", { skip }, async () => {
   await using lab = await ShimLab.start(["/bin/true"]);
-  const sandbox = lab.service(Sandbox);
-  await sandbox.createSandbox({ sandboxId: "pod", bundlePath: sandboxBundle(lab, null) });
-  const { pid } = await sandbox.startSandbox({ sandboxId: "pod" });
-  const own = namespaces("self");
+  await using pod = new Pod(lab, null);
+  await pod.create();
+  const { pid } = await pod.start();
+  const own = namespacesOf("self");
   assert.deepEqual(
-    namespaces(pid).map((name, at) => name === own[at]),
+    namespacesOf(pid).map((name, at) => name === own[at]),
     [false, false, false, true, true, true],
   );
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  assert.match(status, /^Name:\s+sandbox$/m);
-  assert.equal(readFileSync(`/proc/${pid}/limits`, "utf8").length > 0, true);
-  const { readdirSync } = await import("node:fs");
-  assert.deepEqual(readdirSync(`/proc/${pid}/fd`), []);
-  process.kill(lab.shimPid, "SIGKILL");
-  await lab.eventually("the holder's end", () => !existsSync(`/proc/${pid}`));
+  assert.match(readFileSync(`/proc/${pid}/status`, "utf8"), /^Name:\s+sandbox$/m);
+  await lab.eventually("its last descriptor's end", () => readdirSync(`/proc/${pid}/fd`).length === 0);
+  await lab.killShim();
+  assert.deepEqual(pod.holders(), [pid]);
+  assert.equal(pod.ask("delete").status, 0);
+  await pod.assertGone();
 });
 
 test("what a sandbox cannot be is refused in words, and a holder that dies is told with its code", {
   skip,
 }, async () => {
   await using lab = await ShimLab.start(["/bin/true"]);
-  const sandbox = lab.service(Sandbox);
-  await assert.rejects(sandbox.startSandbox({ sandboxId: "pod" }), /sandbox pod/);
-  const bundlePath = sandboxBundle(lab, { hostname: "x", linux: { namespaces: [{ type: "ipc" }] } });
-  await sandbox.createSandbox({ sandboxId: "pod", bundlePath, netnsPath: "/nowhere" });
-  await assert.rejects(sandbox.createSandbox({ sandboxId: "pod", bundlePath }), /sandbox pod/);
-  await assert.rejects(sandbox.startSandbox({ sandboxId: "pod" }), /namespaces: .*\/nowhere: no such file/);
-  await sandbox.shutdownSandbox({ sandboxId: "pod" });
-  await lab.eventually("the shim's end", () => !lab.alive());
+  await using pod = new Pod(lab, { hostname: "x", linux: { namespaces: [{ type: "ipc" }] } });
+  await assert.rejects(pod.start(), new RegExp(`sandbox ${pod.id}`));
+  await pod.create("/nowhere");
+  await assert.rejects(pod.create(), new RegExp(`sandbox ${pod.id}`));
+  await assert.rejects(pod.start(), /namespaces: .*\/nowhere: no such file/);
+  await pod.shutdown();
+  await pod.assertGone();
   await using other = await ShimLab.start(["/bin/true"]);
-  const second = other.service(Sandbox);
-  await second.createSandbox({ sandboxId: "pod", bundlePath: sandboxBundle(other, null) });
-  const { pid } = await second.startSandbox({ sandboxId: "pod" });
+  await using second = new Pod(other, null);
+  await second.create();
+  const { pid } = await second.start();
   process.kill(pid, "SIGKILL");
-  assert.equal((await second.waitSandbox({ sandboxId: "pod" })).exitStatus, 137);
-  await assert.rejects(second.sandboxMetrics({ sandboxId: "pod" }), /ask its containers/);
+  assert.equal((await second.wait()).exitStatus, 137);
+  await assert.rejects(second.start(), /has been started/);
+  await assert.rejects(second.service.sandboxMetrics({ sandboxId: second.id }), /ask its containers/);
+  await second.shutdown();
+  await second.assertGone();
 });

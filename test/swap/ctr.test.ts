@@ -133,7 +133,11 @@ test("commands without what they need complain as the original does", { skip }, 
     "content label | leases rm | leases rm none | help none",
   ];
   const memory = /--memory-limit$/; // its help has flags of newer versions
-  for (const line of lines.join(" | ").split(" | ")) if (!memory.test(line)) same(line.split(" "));
+  // A run that fails leaves its snapshot to the daemon's garbage collector, which may come later than the next run.
+  const tidy = () => theirs("snapshots", "rm", "x");
+  for (const line of lines.join(" | ").split(" | ")) {
+    if (!memory.test(line)) same(line.split(" "), line.startsWith("run --rm") ? tidy : undefined);
+  }
 });
 
 test("namespaces, leases, snapshots and content look the same", { skip }, () => {

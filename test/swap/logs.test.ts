@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { LogEntry } from "../../api/task/gen/log_entry.ts";
@@ -192,5 +193,107 @@ test("wrong options are refused in the original's words, at the same moment", { 
     const ours = lab.engine.docker(...args);
     const other = await run(ORIGINAL, args, original.host);
     assert.deepEqual([ours.status, words(ours.stderr)], [other.status, words(other.stderr)], options.join(" "));
+  }
+});
+
+/** What the Engine API answers to the creation of a container with these options of its log: its code, and why. */
+function creation(host: string, driver: string, options: Readonly<Record<string, string>>): Promise<[number, string]> {
+  const body = JSON.stringify({ Image: "busybox", HostConfig: { LogConfig: { Type: driver, Config: options } } });
+  const headers = { "content-type": "application/json" };
+  const socketPath = host.replace(/^unix:\/\//, "");
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: "/v1.40/containers/create", method: "POST", headers }, (answer) => {
+      let text = "";
+      answer.on("data", (part) => (text += part));
+      answer.on("end", () => resolve([answer.statusCode!, (JSON.parse(text) as { message?: string }).message ?? ""]));
+    });
+    asked.on("error", reject).end(body);
+  });
+}
+
+/** Beside a driver. Sizes that releases of the original after 20.10 read otherwise (".5m") are not among them. */
+const MODES: readonly (readonly [driver: string, options: Readonly<Record<string, string>>])[] = [
+  ["json-file", { mode: "" }],
+  ["json-file", { mode: "blocking" }],
+  ["local", { mode: "non-blocking" }],
+  ["json-file", { mode: "Non-Blocking" }],
+  ["json-file", { mode: "x", "max-buffer-size": "1m", nope: "1" }],
+  ["foo", { mode: "x" }],
+  ["none", { mode: "x", "max-buffer-size": "x" }],
+  ["json-file", { "max-buffer-size": "1m" }],
+  ["local", { mode: "blocking", "max-buffer-size": "x" }],
+  ...["0", "1.5g", "1 m", "1MiB", "", "x", "-1", "-1m", "1  m", " 1m", "m"].map(
+    (size) => ["local", { mode: "non-blocking", "max-buffer-size": size }] as const,
+  ),
+];
+
+test("the mode of a log and its buffer are taken and refused with the original's words and codes", {
+  skip,
+}, async () => {
+  for (const [driver, options] of MODES) {
+    const ours = await creation(lab.engine.host, driver, options);
+    assert.deepEqual(ours, await creation(original.host, driver, options), JSON.stringify([driver, options]));
+  }
+  lab.docker("rm", ...lab.docker("ps", "-aq").trim().split("\n"));
+  await theirs("rm", ...(await theirs("ps", "-aq")).split("\n"));
+});
+
+/** Templates of a tag; what only one machine or release knows (LogPath, the id itself) is in no answer. */
+const TAGS = [
+  "{{.Name}}/{{.ImageName}}/{{.DaemonName}}",
+  "{{json .Name}}|{{json .ContainerLabels}}|{{json .ContainerArgs}}",
+  '{{upper .Name}}-{{lower "AbC"}}-{{title .ImageName}}-{{title "a-b c_d"}}',
+  '{{split .ImageName "s"}}|{{join (split .ImageName "s") "-"}}',
+  '{{pad .ImageName 1 2}}|{{pad "" 1 2}}',
+  "{{truncate .Name 3}}|{{truncate .Name 99}}|{{len .ID}}|{{len .FullID}}|{{len .ImageFullID}}",
+  "{{truncate .ImageID 7}}|{{len .ImageID}}|{{eq .ID (truncate .ContainerID 12)}}",
+  "{{.Command}}|{{.ContainerEntrypoint}}|{{.ContainerArgs}}|{{.ContainerLabels}}|{{.Hostname}}",
+  '{{.Name | upper | printf "%s-%d-%s" .ImageName 3}}',
+  '{{index .ContainerLabels "com.example"}}|{{.ContainerLabels.nope}}|{{index .ContainerLabels "nope"}}',
+  "{{with .Config.tag}}x{{end}}{{range $at, $arg := .ContainerArgs}}{{$at}}={{$arg}};{{end}}",
+  "{{.ExtraAttributes nil}}",
+  "  x {{- .Name -}}  y",
+  "{{/* nothing */}}",
+  "{{.Nope}}",
+  "{{nope .ID}}",
+  "{{.ID",
+  "{{truncate .ID -3}}",
+  '{{pad .ID "x" 2}}',
+  "{{split .ID}}",
+  "{{truncate .ID 3 4}}",
+  "{{truncate .ID .Name}}",
+  "{{upper nil}}",
+  "{{.ContainerArgs | upper}}",
+  "{{index .ContainerArgs 7}}",
+  "{{.ID.Foo}}",
+  "{{.ContainerArgs.x}}",
+  "{{.ID | truncate 3}}",
+];
+
+test("a tag is the template that it is for the original, with its functions and complaints", { skip }, async () => {
+  const more = ["--network", "none", "--name", "tagged", "--label", "com.example=<a&b>"];
+  for (const tag of TAGS) {
+    const args = [
+      "run",
+      ...more,
+      "--log-opt",
+      "labels=com.example",
+      "--log-opt",
+      `tag=${tag}`,
+      "busybox",
+      "echo",
+      "hi",
+    ];
+    const ours = lab.engine.docker(...args);
+    const other = await run(ORIGINAL, args, original.host);
+    assert.deepEqual([ours.status, ours.stderr], [other.status, other.stderr], tag);
+    const [id, theirId] = [lab.docker("ps", "-aq", "--no-trunc").trim(), await theirs("ps", "-aq", "--no-trunc")];
+    if (ours.status === 0) {
+      const [record] = jsonRecords(join(lab.engine.places.data, "containers", id, `${id}-json.log`));
+      const [theirRecord] = jsonRecords(`${original.folder}/data/containers/${theirId}/${theirId}-json.log`);
+      assert.deepEqual(record!.attrs, theirRecord!.attrs, tag);
+    }
+    lab.docker("rm", "tagged");
+    await theirs("rm", "tagged");
   }
 });

@@ -1,6 +1,7 @@
 // Sandboxes of the newest containerd with our shim as sandboxer: ctr makes one, runs containers in it and removes it.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -42,5 +43,26 @@ test("ctr runs containers in a sandbox of our shim, which outlives its daemon", 
   await until("the shim ends", () => stack.shims().length === 0);
   assert.equal((await stack.ctr("sandboxes", "ls")).stdout.includes("s1"), false);
   assert.doesNotMatch(readFileSync(join(stack.folder, "containerd.log"), "utf8"), /panic/);
+  await until(`leftovers ${stack.leftovers().join("; ")}`, () => stack.leftovers().length === 0);
+});
+
+test("what a killed shim held of a sandbox is removed by a daemon that knows no taking over", {
+  skip: skipReason(CHAIN),
+}, async () => {
+  await using stack = new Stack(CHAIN);
+  await stack.start();
+  const config = join(stack.folder, "pod.json");
+  const namespaces = ["ipc", "uts", "pid"].map((type) => ({ type }));
+  writeFileSync(config, JSON.stringify({ ociVersion: "1.0.2", hostname: "pod", linux: { namespaces } }));
+  assert.equal((await stack.ctr("sandboxes", "run", config, "s2")).status, 0);
+  assert.equal((await stack.ctr("run", "-d", "--sandbox", "s2", IMAGE, "c3", "sleep", "1000")).status, 0);
+  const shim = stack.shims()[0]!;
+  const holders = () => spawnSync("pgrep", ["-x", "-f", "sandbox s2"], { encoding: "utf8" }).stdout.trim();
+  assert.notEqual(holders(), "");
+  process.kill(shim, "SIGKILL");
+  await until("the holder's end", () => holders() === "");
+  await stack.ctr("tasks", "rm", "-f", "c3");
+  await stack.ctr("containers", "rm", "c3");
+  await stack.ctr("sandboxes", "rm", "s2");
   await until(`leftovers ${stack.leftovers().join("; ")}`, () => stack.leftovers().length === 0);
 });

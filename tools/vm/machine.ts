@@ -101,7 +101,9 @@ function qemuLine(image: Image, job: Job, file: (name: string) => string): strin
       "virtserialport,chardev=status,name=gantry.status",
     ],
     ["-device", "virtio-rng-pci", "-fw_cfg", `name=opt/gantry/job,file=${file("job")}`],
-    ["-fsdev", `local,id=checkout,path=${layout.root},security_model=none,readonly=on`],
+    // Remapped: where the checkout lies on several devices two files may have one inode number, and the guest, which
+    // knows files by it, would see the one's content in the other.
+    ["-fsdev", `local,id=checkout,path=${layout.root},security_model=none,readonly=on,multidevs=remap`],
     ["-device", "virtio-9p-pci,fsdev=checkout,mount_tag=checkout"],
   ].flat();
 }

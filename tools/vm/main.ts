@@ -10,6 +10,7 @@ import { installPackages } from "../build/packages.ts";
 import { layout } from "../build/paths.ts";
 import { findImage } from "./image.ts";
 import { type Job, runMachine } from "./machine.ts";
+import { bundleTests, GUEST_ROOT } from "./tests.ts";
 
 /** One test file may take this long, in milliseconds: everything is some ten times slower there. */
 const FILE_TIMEOUT = 600_000;
@@ -20,7 +21,7 @@ const NEEDED: readonly (readonly [name: string, file: string])[] = [
   ["e2fsprogs", "/sbin/mkfs.ext4"],
 ];
 
-function jobOf(args: readonly string[]): Job | null {
+async function jobOf(args: readonly string[]): Promise<Job | null> {
   const plain = args.includes("--plain");
   const rest = args.filter((arg) => arg !== "--plain");
   if (rest[0] === "--shell") return { plain, script: rest.slice(1).join(" ") };
@@ -29,12 +30,12 @@ function jobOf(args: readonly string[]): Job | null {
     .sort();
   if (chosen.length === 0) return null;
   const limits = [`--test-timeout=${FILE_TIMEOUT}`, "--test-concurrency=1", "--test-reporter=spec"];
-  const line = ["node", "--disable-warning=ExperimentalWarning", "--test", ...limits, ...chosen];
-  return { plain, script: `cd /gantry && GANTRY_BIN=/gantry/dist/bin exec ${line.join(" ")}` };
+  const line = ["node", "--enable-source-maps", "--test", ...limits, ...(await bundleTests(chosen))];
+  return { plain, script: `cd ${GUEST_ROOT} && GANTRY_BIN=${GUEST_ROOT}/dist/bin exec ${line.join(" ")}` };
 }
 
 const say = (text: string) => process.stderr.write(`== ${text}\n`);
-const job = jobOf(process.argv.slice(2));
+const job = await jobOf(process.argv.slice(2));
 if (job === null) {
   say("no test in test/vm has such a path");
   process.exit(1);

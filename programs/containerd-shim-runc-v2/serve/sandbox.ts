@@ -3,7 +3,9 @@
 
 import * as api from "../../../api/task/gen/sandbox.ts";
 import { Failure } from "../../../base/errors.ts";
-import type { HandlersOf } from "../../../wire/call.ts";
+import { workingDirectory } from "../../../linux/fd.ts";
+import type { CancelSource, HandlersOf } from "../../../wire/call.ts";
+import { keepAddress } from "../address.ts";
 import { SANDBOX_STOP_TIMEOUT } from "../limits.ts";
 import { planOf, Sandbox } from "../sandbox.ts";
 import type { Shim } from "../shim.ts";
@@ -12,7 +14,6 @@ import { timestamp } from "../time.ts";
 export const SandboxService = api.Sandbox;
 
 export function sandboxHandlers(shim: Shim): HandlersOf<typeof api.Sandbox> {
-  const now = () => shim.runtime.clock.nowNanoseconds();
   const sandbox = (id: string): Sandbox => {
     if (shim.sandbox === null || shim.sandbox.id !== id) throw new Failure("not_found", `sandbox ${id}`);
     return shim.sandbox;
@@ -21,24 +22,27 @@ export function sandboxHandlers(shim: Shim): HandlersOf<typeof api.Sandbox> {
     async createSandbox({ sandboxId, bundlePath, netnsPath }) {
       if (shim.sandbox !== null) throw new Failure("already_exists", `sandbox ${shim.sandbox.id}`);
       if (sandboxId === "") throw new Failure("invalid_argument", "a sandbox needs an id");
-      shim.sandbox = new Sandbox(sandboxId, planOf(bundlePath, netnsPath), shim.reaper);
+      const bundle = bundlePath === "" ? workingDirectory() : bundlePath;
+      // Where another shim will be asked to take over, though `start` may have run in another one.
+      if (shim.socket !== "") keepAddress(bundle, shim.socket);
+      shim.sandbox = Sandbox.create(shim, bundle, { id: sandboxId, plan: planOf(bundle, netnsPath) });
       return {};
     },
     async startSandbox({ sandboxId }) {
       const found = sandbox(sandboxId);
-      found.start(now());
+      found.start();
       return { pid: found.pid, createdAt: timestamp(found.createdAt), spec: null };
     },
     async platform({ sandboxId }) {
       sandbox(sandboxId);
       return { platform: { os: "linux", architecture: "amd64", variant: "", osVersion: "", osFeatures: [] } };
     },
-    async stopSandbox({ sandboxId, timeoutSecs }) {
-      await stop(shim, sandbox(sandboxId), timeoutSecs);
+    async stopSandbox({ sandboxId, timeoutSecs }, caller) {
+      await stop(sandbox(sandboxId), { shim, caller, seconds: timeoutSecs });
       return {};
     },
-    async waitSandbox({ sandboxId }) {
-      const ended = await sandbox(sandboxId).wait();
+    async waitSandbox({ sandboxId }, caller) {
+      const ended = await sandbox(sandboxId).wait(caller);
       return { exitStatus: ended.code, exitedAt: timestamp(ended.at) };
     },
     async sandboxStatus({ sandboxId, verbose }) {
@@ -52,10 +56,11 @@ export function sandboxHandlers(shim: Shim): HandlersOf<typeof api.Sandbox> {
       sandbox(sandboxId);
       return {};
     },
-    async shutdownSandbox({ sandboxId }) {
+    async shutdownSandbox({ sandboxId }, caller) {
       const found = sandbox(sandboxId);
-      await stop(shim, found, 0);
+      await stop(found, { shim, caller, seconds: 0 });
       shim.sandbox = null;
+      found.forget();
       if (shim.containers.size === 0) shim.shutdown();
       return {};
     },
@@ -67,12 +72,14 @@ export function sandboxHandlers(shim: Shim): HandlersOf<typeof api.Sandbox> {
 }
 
 /** Its containers first: without the namespaces they could not go on. */
-async function stop(shim: Shim, sandbox: Sandbox, seconds: number): Promise<void> {
+async function stop(sandbox: Sandbox, how: { shim: Shim; caller: CancelSource; seconds: number }): Promise<void> {
+  const { shim, caller, seconds } = how;
   const { clock } = shim.runtime;
+  sandbox.askToStop();
   for (const one of shim.containers.values()) await one.kill("", 9, true).catch(() => {});
   const running = () => [...shim.containers.values()].some((one) => one.init.alive);
   const deadline = clock.monotonic() + (seconds === 0 ? SANDBOX_STOP_TIMEOUT : seconds * 1000);
   while (running() && clock.monotonic() < deadline) await clock.sleep(5);
-  sandbox.stop(clock.nowNanoseconds());
-  await sandbox.wait();
+  sandbox.stop();
+  await sandbox.wait(caller);
 }

@@ -10,6 +10,7 @@ import { Failure, messageOf } from "../../../base/errors.ts";
 import { formatJson, type Json, parseJson } from "../../../base/json.ts";
 import { processId } from "../../../linux/process.ts";
 import type { CallContext, HandlersOf } from "../../../wire/call.ts";
+import { keepAddress } from "../address.ts";
 import { readStats } from "../cgroup/stats.ts";
 import { Container } from "../container.ts";
 import { keepOptions, parseOptions, rootOf, runtimeOf, withDefaults } from "../options.ts";
@@ -43,6 +44,8 @@ function lifeCycle(shim: Shim, container: Find) {
   return {
     async create(request: task.CreateTaskRequest) {
       const created = newContainer(shim, request);
+      // A pod's tasks may come without a `start` of their own, which would have written it.
+      if (shim.sandbox !== null && shim.socket !== "") keepAddress(request.bundle, shim.socket);
       shim.containers.set(request.id, created);
       try {
         await created.create();

@@ -3,9 +3,10 @@
 //     openIo ──▶ [runtime call: the process inherits `streams`] ──▶ started ──▶ … drain … ──▶ close
 //                                       └─ failed ──▶ close
 //
-// Kinds, from the URIs of the request: FIFO or appended file (also file://), binary:// (a logging program reads the
-// pipes itself), json-file:// and local:// (the shim writes the log, for the first process of a task), nothing. With a
-// terminal the process's three streams are one pseudo-terminal, whose master comes from the runtime.
+// Kinds, from the URIs of the request: FIFO (splice.ts), appended file (also file://: file-output.ts), binary:// (a
+// logging program reads the pipes itself), json-file:// and local:// (the shim writes the log, for the first process of
+// a task), nothing. With a terminal the process's three streams are one pseudo-terminal, whose master comes from the
+// runtime.
 
 import { Failure } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
@@ -17,12 +18,15 @@ import type { RuncStreams } from "../call/runc.ts";
 import { DRAIN_TIMEOUT } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Reaper } from "../reaper.ts";
+import { parseUri } from "../uri.ts";
 import { startLogger } from "./binary.ts";
 import { openOutput, openStdin, reopenOutput } from "./fifo.ts";
+import { appendToFile } from "./file-output.ts";
 import { isLogUri, type LogOutput, openLogOutput } from "./log-output.ts";
-import { makeOutputFifo, openOutputFifo, removeOutputFifos } from "./output-fifo.ts";
-import { Pump, type Sink } from "./pump.ts";
+import { makeOutputFifo, type OutputName, openOutputFifo, removeOutputFifos } from "./output-fifo.ts";
+import { type Flow, Pump, type Sink } from "./pump.ts";
 import { FdSink } from "./sinks.ts";
+import { Splice } from "./splice.ts";
 import { StdinWriter } from "./stdin.ts";
 import { Console } from "./terminal.ts";
 
@@ -61,7 +65,9 @@ export class ProcessIo {
   readonly #request: IoRequest;
   /** The process's ends of the pipes, closed when it has them. */
   readonly #given: fd.Fd[] = [];
-  readonly #pumps: Pump[] = [];
+  readonly #flows: Flow[] = [];
+  /** Those of them that the log is fed by. */
+  readonly #logged: Pump[] = [];
   #waiting: (() => void)[] = [];
   #console: Console | null = null;
   #stdin: StdinWriter | null = null;
@@ -114,7 +120,7 @@ export class ProcessIo {
     for (const end of this.#given.splice(0)) end.close();
     if (this.#console !== null) await this.#openTerminal(this.#console);
     // Not before: what a failing runtime says on its stderr comes as the call's error, not as the container's output.
-    for (const pump of this.#pumps) pump.begin();
+    for (const flow of this.#flows) flow.begin();
     this.#stdinPump?.begin();
   }
 
@@ -133,12 +139,12 @@ export class ProcessIo {
   async drain(): Promise<void> {
     if (this.#output === null) return;
     await this.#resuming;
-    await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.drain())));
+    await this.#bounded(Promise.all(this.#logged.map((pump) => pump.drain())));
   }
 
   /** Before it is forgotten: its streams came to their end, or the time for it is over. */
   async finished(): Promise<void> {
-    await this.#bounded(Promise.all(this.#pumps.map((pump) => pump.ended())));
+    await this.#bounded(Promise.all(this.#flows.map((flow) => flow.ended())));
   }
 
   close(): void {
@@ -148,7 +154,7 @@ export class ProcessIo {
     this.#stdinHold?.close();
     this.#stdinPump?.close();
     this.#stdin?.destroy();
-    for (const pump of this.#pumps) pump.close();
+    for (const flow of this.#flows) flow.close();
     this.#console?.close();
     this.#output?.close();
     this.#closeLogger?.();
@@ -185,9 +191,11 @@ export class ProcessIo {
     for (const stream of ["stdout", "stderr"] as const) this.#log(this.#outputPipe(stream), stream);
   }
 
-  #log(source: fd.Fd, stream: "stdout" | "stderr"): void {
+  #log(source: fd.Fd, stream: OutputName): void {
     const { sink, reader } = { sink: this.#output!.sink(stream), reader: this.#output!.reader(stream) };
-    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }, reader));
+    const pump = new Pump(this.#parts.runtime.loop, { source, sink }, reader);
+    this.#flows.push(pump);
+    this.#logged.push(pump);
   }
 
   #reopenPipes(): void {
@@ -201,11 +209,11 @@ export class ProcessIo {
       const source = openOutputFifo(place, stream);
       if (source === null) continue;
       if (log) this.#log(source, stream);
-      else this.#read(source, new FdSink(this.#parts.runtime.loop, reopenOutput(this.#request[stream])));
+      else this.#forward(source, reopenOutput(this.#request[stream]), stream, true);
     }
     this.#resuming = (this.#output?.clientsBack() ?? Promise.resolve()).then(() => {
-      for (const pump of this.#pumps) pump.takePending();
-      for (const pump of this.#pumps) pump.resume();
+      for (const pump of this.#logged) pump.takePending();
+      for (const flow of this.#flows) flow.begin();
     });
   }
 
@@ -218,10 +226,9 @@ export class ProcessIo {
     if (stdin !== "" && !stdin.startsWith(ATTACH)) {
       throw new Failure("invalid_argument", "the stdin of a task whose log the shim writes is attach:// or nothing");
     }
-    const { runtime, log, lingering } = this.#parts;
-    const warn = (sentence: string) => log.say("warning", `${this.#request.containerId}: ${sentence}`);
+    const { runtime, lingering } = this.#parts;
     const journal = `${this.#request.place}output.journal`;
-    return openLogOutput(runtime.loop, stdout, { terminal, journal, warn, lingering });
+    return openLogOutput(runtime.loop, stdout, { terminal, journal, warn: this.#warn, lingering });
   }
 
   async #openLogger(uri: string): Promise<void> {
@@ -232,16 +239,35 @@ export class ProcessIo {
     this.#closeLogger = logger.close;
   }
 
-  async #openOutput(uri: string, stream: "stdout" | "stderr"): Promise<void> {
+  async #openOutput(uri: string, stream: OutputName): Promise<void> {
     const target = await openOutput(this.#parts.runtime, uri);
-    this.#read(this.#outputPipe(stream), new FdSink(this.#parts.runtime.loop, target));
+    this.#forward(this.#outputPipe(stream), target, stream, false);
   }
 
-  #read(source: fd.Fd, sink: Sink): void {
-    this.#pumps.push(new Pump(this.#parts.runtime.loop, { source, sink }));
+  /** From the process's pipe to the client's FIFO or file. `again`: after a killed shim. */
+  #forward(source: fd.Fd, target: fd.Fd, stream: OutputName, again: boolean): void {
+    const { loop } = this.#parts.runtime;
+    const kind = fd.statFd(target.number).mode & fd.S_IFMT;
+    if (kind === fd.S_IFIFO) this.#flows.push(new Splice(loop, source, target));
+    else if (kind === fd.S_IFREG) this.#flows.push(this.#appending(source, target, stream, again));
+    else this.#flows.push(new Pump(loop, { source, sink: new FdSink(loop, target) }));
   }
 
-  #outputPipe(stream: "stdout" | "stderr"): fd.Fd {
+  #appending(source: fd.Fd, file: fd.Fd, stream: OutputName, again: boolean): Pump {
+    const journal = `${this.#request.place}${stream}.journal`;
+    const path = parseUri(this.#request[stream]).path;
+    return appendToFile(this.#parts.runtime.loop, { source, file, path, journal, warn: this.#warn }, again);
+  }
+
+  readonly #warn = (sentence: string): void => {
+    this.#parts.log.say("warning", `${this.#request.containerId}: ${sentence}`);
+  };
+
+  #readTerminal(source: fd.Fd, sink: Sink): void {
+    this.#flows.push(new Pump(this.#parts.runtime.loop, { source, sink }));
+  }
+
+  #outputPipe(stream: OutputName): fd.Fd {
     const ends = makeOutputFifo(this.#request.place, stream);
     this.#give(ends.write);
     this.streams[stream] = ends.write.number;
@@ -289,11 +315,11 @@ export class ProcessIo {
     if (isLogUri(stdout)) {
       this.#output = this.#logOutput(stdout, stderr);
       this.#output.listen(stdin === "" ? null : this.#stdin);
-      this.#read(output, this.#output.sink("stdout"));
+      this.#readTerminal(output, this.#output.sink("stdout"));
       return;
     }
     if (stdin !== "" && !stdin.startsWith(ATTACH)) this.#feedStdin(stdin, this.#stdin);
     const target = stdout === "" ? fd.open("/dev/null", fd.O_WRONLY) : await openOutput(this.#parts.runtime, stdout);
-    this.#read(output, new FdSink(loop, target));
+    this.#readTerminal(output, new FdSink(loop, target));
   }
 }

@@ -19,14 +19,13 @@ import { messageOf } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
 import * as fd from "../../../linux/fd.ts";
 import { giveBack, mapFile, reserve, unmap } from "../../../linux/memory.ts";
-import { SYS_ftruncate, SYS_ioctl } from "../../../linux/numbers.ts";
+import { SYS_ftruncate } from "../../../linux/numbers.ts";
 import { randomBytes } from "../../../linux/process.ts";
 import { COPY_CHUNK, COPY_CHUNK_SMALL, LOG_PART } from "../limits.ts";
 import type { Held } from "./lines.ts";
 import type { ChunkReader } from "./pump.ts";
 import type { StreamName } from "./records.ts";
 
-const FIONREAD = 0x541b;
 const MAGIC = 0x324a4c47; // "GLJ2"
 const PAGE = 4096;
 const SEAL_OFFSET = 512;
@@ -212,10 +211,8 @@ export class Journal {
 
   #read(stream: number, source: number, limit: number): Uint8Array | null {
     if (this.#bytes === null) this.#make();
-    const available = new Int32Array(1);
-    door().syscall(SYS_ioctl, source, FIONREAD, available);
     // Nothing is there: the end, or a byte that comes just now.
-    const count = Math.min(Math.max(available[0]!, 1), this.#room(limit));
+    const count = Math.min(Math.max(fd.unread(source), 1), this.#room(limit));
     this.#seal(count);
     this.#words[W.shown] = 0;
     this.#enter(FLOW.read + stream, count);

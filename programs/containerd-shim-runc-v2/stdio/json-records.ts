@@ -7,8 +7,7 @@
 import { encodeUtf8 } from "../../../base/bytes.ts";
 import { formatTime } from "../../../linux/clock.ts";
 import { door } from "../../../linux/door.ts";
-import { must } from "../../../linux/errno.ts";
-import { SYS_pread64 } from "../../../linux/numbers.ts";
+import { readAt } from "../../../linux/fd.ts";
 import type { Around, Moment, RecordFormat, StreamName } from "./records.ts";
 
 const NEWLINE = 10;
@@ -50,9 +49,7 @@ export class JsonRecords implements RecordFormat {
 
   intact(file: number, size: number): number {
     const start = Math.max(0, size - TAIL);
-    const tail = new Uint8Array(size - start);
-    const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, tail, tail.length, start));
-    const end = start + tail.lastIndexOf(NEWLINE, got - 1) + 1;
+    const end = start + readAt(file, start, size - start).lastIndexOf(NEWLINE) + 1;
     return end > start || start === 0 ? end : size;
   }
 }

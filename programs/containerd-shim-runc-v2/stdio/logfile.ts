@@ -7,9 +7,9 @@
 
 import { messageOf } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
-import { ENOENT, ENOSPC, errnoOf, must } from "../../../linux/errno.ts";
+import { ENOENT, ENOSPC, errnoOf } from "../../../linux/errno.ts";
 import * as fd from "../../../linux/fd.ts";
-import { SYS_ftruncate, SYS_pread64 } from "../../../linux/numbers.ts";
+import { SYS_ftruncate } from "../../../linux/numbers.ts";
 import { LOG_LOOK_INTERVAL, RECOVERY_LIMIT } from "../limits.ts";
 import type { Journal, LogPlace, Recovery } from "./journal.ts";
 import type { RecordFormat } from "./records.ts";
@@ -193,9 +193,8 @@ export class LogFile {
 function recordsOf(format: RecordFormat, file: number, from: number): number {
   const size = Math.min(Math.max(fd.statFd(file).size - from, 0), RECOVERY_LIMIT);
   if (size === 0) return 0;
-  const bytes = new Uint8Array(size);
-  const got = must("read", `fd ${file}`, door().syscall(SYS_pread64, file, bytes, size, from));
-  return format.whole(bytes, got).records;
+  const bytes = fd.readAt(file, from, size);
+  return format.whole(bytes, bytes.length).records;
 }
 
 function openLog(path: string, more: number): fd.Fd {

@@ -29,7 +29,12 @@ export function makeOutputFifo(place: string, stream: OutputName): { read: fd.Fd
 
 /** For the shim that takes over; null when there is none. */
 export function openOutputFifo(place: string, stream: OutputName): fd.Fd | null {
-  return fd.openIfThere(pathOf(place, stream), fd.O_RDONLY | fd.O_NONBLOCK);
+  const path = pathOf(place, stream);
+  const source = fd.openIfThere(path, fd.O_RDONLY | fd.O_NONBLOCK);
+  if (source === null) return null;
+  // If nobody has it open any more it would never tell its end: epoll reports EPOLLHUP after a writer was there only.
+  fd.open(path, fd.O_WRONLY | fd.O_NONBLOCK).close();
+  return source;
 }
 
 export function removeOutputFifos(place: string): void {

@@ -37,6 +37,16 @@ export interface Sink {
   resume: () => void;
 }
 
+/** A stream on its way: a pump's or a splice's. */
+export interface Flow {
+  /** Reads from now on. */
+  begin(): void;
+  /** Resolves at the end of the source. */
+  ended(): Promise<void>;
+  /** Ends now, whatever is left unread. */
+  close(): void;
+}
+
 /** Reads chunks for a pump, into memory of its own. */
 export interface ChunkReader {
   /** Null when nothing is there now, empty at the end. Throws what the read throws. */
@@ -61,7 +71,7 @@ const PLAIN: ChunkReader = {
   pending: () => null,
 };
 
-export class Pump {
+export class Pump implements Flow {
   readonly #loop: Loop;
   readonly #source: Fd;
   readonly #foreign: boolean;
@@ -86,7 +96,6 @@ export class Pump {
     sink.resume = () => this.#goOn();
   }
 
-  /** Reads from now on. */
   begin(): void {
     if (this.#state !== "held") return;
     this.#state = "reading";
@@ -99,14 +108,6 @@ export class Pump {
     if (pending !== null) this.#take(pending);
   }
 
-  /** As `begin`, for a stream that an earlier shim read: a FIFO that nobody has open any more never tells its end, so
-   *  it is looked at once. */
-  resume(): void {
-    this.begin();
-    this.#step();
-  }
-
-  /** Resolves at the end of the source. */
   ended(): Promise<void> {
     if (this.#state === "ended") return Promise.resolve();
     return new Promise((resolve) => this.#ended.push(resolve));
@@ -127,7 +128,6 @@ export class Pump {
     }
   }
 
-  /** Ends now, whatever is left unread. */
   close(): void {
     if (this.#state === "ended") return;
     if (this.#state === "reading") this.#loop.unwatch(this.#source.number);

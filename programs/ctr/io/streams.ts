@@ -23,6 +23,8 @@ export class ProcessIo {
   readonly io: TaskIo;
   readonly #fifos: Fifos | null;
   readonly #readers: Socket[] = [];
+  /** While the process runs the output FIFOs are open for writing here, too: a killed shim is no end of the output. */
+  readonly #held: number[] = [];
   #input: Socket | null = null;
   #open = 0;
   #ended: () => void = () => {};
@@ -86,6 +88,7 @@ export class ProcessIo {
 
   /** After the process ended: resolves when its output has arrived. */
   async drained(): Promise<void> {
+    this.#letGo();
     this.#lastData = Date.now();
     let watch: NodeJS.Timeout | null = null;
     const silent = new Promise<void>((resolve) => {
@@ -99,6 +102,7 @@ export class ProcessIo {
 
   /** Lets go of this side's ends; `keep` leaves the FIFOs where they are, for a detached task. */
   close(keep: boolean): void {
+    this.#letGo();
     for (const reader of this.#readers) reader.destroy();
     if (this.#input !== null) {
       process.stdin.unpipe(this.#input);
@@ -108,9 +112,14 @@ export class ProcessIo {
     if (!keep && this.#fifos !== null) rmSync(this.#fifos.folder, { recursive: true, force: true });
   }
 
+  #letGo(): void {
+    for (const fd of this.#held.splice(0)) closeSync(fd);
+  }
+
   #read(path: string, into: NodeJS.WriteStream): void {
     const reader = openReader(path);
     this.#readers.push(reader);
+    this.#held.push(openHeld(path));
     this.#open++;
     reader.on("data", () => {
       this.#lastData = Date.now();

@@ -1,68 +1,10 @@
-// Templates, tables and units against what the original prints.
+// Tables and units against what the original prints.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { humanDuration } from "../../../base/human.ts";
-import { Template } from "./executor.ts";
 import { alignTabs } from "./table.ts";
 import { binarySize, humanSize, parseMemory } from "./units.ts";
-
-const DATA = {
-  Id: "sha256:abc",
-  Config: { Cmd: ["sh", "-c"], Labels: { b: "2", a: "1" }, Env: null, Hostname: "" },
-  State: { Running: true, ExitCode: 0, Pid: 12 },
-  Networks: { none: { IPAddress: "" }, web: { IPAddress: "10.0.0.2" } },
-  Ratio: 1.5,
-  Html: "<a&b>",
-};
-
-const CASES: [template: string, output: string][] = [
-  ["{{.Id}} {{.Config.Cmd}} {{.Config.Labels}}", "sha256:abc [sh -c] map[a:1 b:2]"],
-  ["{{json .Config.Labels}} {{json .Html}}", '{"a":"1","b":"2"} "\\u003ca\\u0026b\\u003e"'],
-  ["{{.Config.Env}}", "<no value>"],
-  ["{{if .State.Running}}up{{else}}down{{end}}", "up"],
-  ["{{if eq .State.ExitCode 1}}one{{else if eq .State.ExitCode 0}}zero{{else}}more{{end}}", "zero"],
-  ["{{range $k, $v := .Networks}}{{$k}}={{$v.IPAddress}};{{end}}", "none=;web=10.0.0.2;"],
-  ["{{range .Config.Cmd}}<{{.}}>{{end}}", "<sh><-c>"],
-  ["{{range .Config.Env}}x{{else}}empty{{end}}", "empty"],
-  ['{{with .Config}}{{index .Labels "a"}}{{end}}', "1"],
-  ["{{$x := 1}}{{range .Config.Cmd}}{{$x = .}}{{end}}{{$x}}", "-c"],
-  ["{{index .Config.Cmd 1}} {{len .Config.Cmd}} {{slice .Id 0 6}}", "-c 2 sha256"],
-  ['{{printf "%-5s|%5d|%q|%.2f" .Config.Hostname .State.Pid .Id .Ratio}}', '     |   12|"sha256:abc"|1.50'],
-  ['{{join .Config.Cmd ","}} {{.Id | upper | printf "%s!"}}', "sh,-c SHA256:ABC!"],
-  ['{{(index (split .Id ":") 1) | title}}', "Abc"],
-  ["a {{- /* gone */ -}} b", "ab"],
-  ["x {{- .State.Pid -}} y", "x12y"],
-  ['{{and true .State.Pid}} {{or 0 "z"}} {{not true}} {{lt 1 2}} {{ne "a" "b"}}', "12 z false true true"],
-  ['{{println 1 "a"}}', "1 a\n"],
-  ['{{truncate .Id 3}}{{pad "a" 1 2}}|', "sha a  |"],
-  ["{{range $i, $e := .Config.Cmd}}{{if $i}},{{end}}{{$e}}{{end}}", "sh,-c"],
-  ["{{range .Config.Cmd}}{{.}}{{break}}{{end}}", "sh"],
-  ["{{`raw`}}{{\"q\\tq\"}}{{'a'}}", "rawq\tq97"],
-];
-
-for (const [template, output] of CASES) {
-  test(`the template ${template} prints what Go prints`, () =>
-    assert.equal(new Template(template).execute(DATA), output));
-}
-
-const COMPLAINTS: [template: string, words: string][] = [
-  ["{{.Foo", "template: :1: unclosed action"],
-  ["{{.Id}} {{.Foo}}", 'template: :1:10: executing "" at <.Foo>: map has no entry for key "Foo"'],
-  ["{{.State.Foo}}", 'template: :1:8: executing "" at <.State.Foo>: map has no entry for key "Foo"'],
-  ["{{foo .Id}}", 'template: :1: function "foo" not defined'],
-  ["{{if .Id}}x", "template: :1: unexpected EOF"],
-  ["{{end}}", "template: :1: unexpected {{end}}"],
-  ["{{$y}}", 'template: :1: undefined variable "$y"'],
-  ["{{index .Config.Cmd 5}}", 'template: :1:2: executing "" at <index>: error calling index: index out of range: 5'],
-  ["{{}}", "template: :1: missing value for command"],
-];
-
-for (const [template, words] of COMPLAINTS) {
-  test(`the template ${template} is refused in Go's words`, () => {
-    assert.throws(() => new Template(template).execute(DATA), { message: words });
-  });
-}
 
 test("columns are at least ten wide and three apart", () => {
   assert.equal(

@@ -1,9 +1,9 @@
 // Lists as --format asks for them: a table, a table of chosen fields, one JSON object per line, or any template.
 
+import { type Fields, Template } from "../../../base/template/executor.ts";
+import { TemplateError } from "../../../base/template/lexer.ts";
+import { showJson } from "../../../base/template/print.ts";
 import { ExitStatus } from "../failure.ts";
-import { type Fields, Template } from "./executor.ts";
-import { TemplateError } from "./lexer.ts";
-import { showJson } from "./print.ts";
 import { alignTabs } from "./table.ts";
 
 /** What a kind of row can show. A field that takes an argument (Label) gives a function and is left out of JSON. */

@@ -23,7 +23,7 @@ export function logOf(engine: Engine, record: ContainerRecord): ContainerLog | n
   const path = logPathOf(engine.settings.dataRoot, record);
   if (settings === null || path === null) return null;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  return { path, settings, attrs: logAttributes(record) };
+  return { path, settings, attrs: logAttributes(record, path) };
 }
 
 /** For readers; null where there is nothing to read. */

@@ -1,5 +1,10 @@
 // Output through FIFOs: dockerd reads both, writes the log itself and hands each piece on to whoever is attached. Used
 // for containers under a foreign shim and, without a log, for execs.
+//
+//     shim ──▶ FIFO ──▶ log, clients
+//
+// A killed shim is no end: dockerd has each FIFO open for writing, too, until the process has ended, and the next shim
+// goes on. The end comes when the last shim has closed.
 
 import { closeSync, constants, existsSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -25,6 +30,7 @@ export class FifoStreams implements ContainerStreams {
   readonly #log: LogWriter | null;
   readonly #closeStdin: () => Promise<void>;
   readonly #readers: Socket[] = [];
+  readonly #held: number[] = [];
   readonly #subscribers = new Set<Subscriber>();
   #open = 0;
   #done: Promise<void>;
@@ -59,6 +65,7 @@ export class FifoStreams implements ContainerStreams {
   }
 
   async drained(limitMs: number): Promise<void> {
+    this.#letGo();
     let timer: NodeJS.Timeout | null = null;
     const limit = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, limitMs);
@@ -68,14 +75,20 @@ export class FifoStreams implements ContainerStreams {
   }
 
   close(): void {
+    this.#letGo();
     for (const reader of this.#readers) reader.destroy();
     this.#end();
+  }
+
+  #letGo(): void {
+    for (const fd of this.#held.splice(0)) closeSync(fd);
   }
 
   #read(path: string, type: 1 | 2): void {
     if (!existsSync(path)) return;
     const reader = openFifoReader(path);
     this.#readers.push(reader);
+    this.#held.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
     this.#open++;
     reader.on("data", (piece: Buffer) => {
       const full = this.#hand(type, piece);

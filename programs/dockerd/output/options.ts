@@ -8,6 +8,7 @@ import type { ContainerRecord } from "../containers/record.ts";
 import type { LogFormat } from "./entry.ts";
 import { JsonFormat } from "./jsonfile.ts";
 import { LocalFormat } from "./localfile.ts";
+import { tagOf } from "./tag.ts";
 
 type Options = Readonly<Record<string, string>>;
 
@@ -37,7 +38,7 @@ export function checkLogOptions(driver: string, options: Options): void {
     if (mode !== "non-blocking") {
       throw bad("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
     }
-    within("error parsing option max-buffer-size", () => ramBytes(options["max-buffer-size"]!));
+    within("error parsing option max-buffer-size", () => bufferBytes(options["max-buffer-size"]!));
   }
   if (MISSING.includes(driver)) {
     throw new Failure("unimplemented", `the log driver '${driver}' is not there yet; use json-file, local or none`);
@@ -105,7 +106,7 @@ export function formatOf(driver: LogSettings["driver"], attrs: Readonly<Record<s
 }
 
 /** What every record is to bear, by the options labels, labels-regex, env, env-regex and tag. */
-export function logAttributes(record: ContainerRecord): Record<string, string> {
+export function logAttributes(record: ContainerRecord, logPath: string): Record<string, string> {
   const { logOptions: options, config } = record;
   const attrs: Record<string, string> = {};
   const pick = (from: ReadonlyMap<string, string>, names: string, pattern: string) => {
@@ -119,7 +120,7 @@ export function logAttributes(record: ContainerRecord): Record<string, string> {
   const env = new Map(pairs.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]));
   pick(labels, options["labels"] ?? "", options["labels-regex"] ?? "");
   pick(env, options["env"] ?? "", options["env-regex"] ?? "");
-  const tag = tagOf(record, options["tag"] ?? "");
+  const tag = tagOf({ record, logPath, attributes: { ...attrs } });
   if (tag !== "") attrs["tag"] = tag;
   return Object.fromEntries(Object.entries(attrs).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -133,31 +134,11 @@ function regularExpression(pattern: string): RegExp {
   }
 }
 
-/** The template's fields; of its functions there are none. */
-function tagOf(record: ContainerRecord, template: string): string {
-  const image = record.imageId;
-  const command = [record.path, ...record.args];
-  const fields: Readonly<Record<string, string>> = {
-    ID: record.id.slice(0, 12),
-    FullID: record.id,
-    Name: record.name,
-    ImageID: image.replace(/^sha256:/, "").slice(0, 12),
-    ImageFullID: image,
-    ImageName: record.imageName,
-    Command: command.join(" "),
-    DaemonName: "docker",
-    ContainerID: record.id,
-    ContainerName: `/${record.name}`,
-    ContainerImageID: image,
-    ContainerImageName: record.imageName,
-  };
-  return template.replace(/\{\{(.*?)\}\}/g, (_, inside: string) => {
-    const value = fields[inside.trim().replace(/^\./, "")];
-    if (value === undefined || !inside.trim().startsWith(".")) {
-      throw bad(`failed to initialize logging driver: template: log-tag: {{${inside}}} is not a field of a container`);
-    }
-    return value;
-  });
+/** Read as the original reads it, and of no use: who writes the log here keeps no queue (docs/decisions/0010). */
+function bufferBytes(text: string): number {
+  const size = ramBytes(text);
+  if (size === null) throw bad(`invalid size: '${text}'`);
+  return size;
 }
 
 function integer(text: string): number {

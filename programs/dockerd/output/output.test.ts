@@ -202,9 +202,15 @@ for (const [name, format] of Object.entries(FORMATS)) {
 test("records bear attributes where the options ask for them, in either format", () => {
   const record: Pick<
     ContainerRecord,
-    "id" | "name" | "config" | "logOptions" | "imageId" | "imageName" | "path" | "args"
+    "id" | "name" | "createdAt" | "config" | "logOptions" | "imageId" | "imageName" | "path" | "args"
   > = {
-    ...{ id: "0123456789abcdef", name: "web", imageId: `sha256:${"a".repeat(64)}`, imageName: "busybox" },
+    ...{
+      id: "0123456789abcdef",
+      name: "web",
+      createdAt: "2026-11-27T00:41:01.675975390Z",
+      imageId: `sha256:${"a".repeat(64)}`,
+      imageName: "busybox",
+    },
     ...{ path: "sh", args: ["-c", "x"] },
     config: { Labels: { one: "1", "two.x": "2", three: "3" }, Env: ["A=a=b", "B", "LC_X=x", "LC_Y=y"] },
     logOptions: {
@@ -212,18 +218,22 @@ test("records bear attributes where the options ask for them, in either format",
       "labels-regex": "^two",
       env: "A,B",
       "env-regex": "^LC_",
-      tag: "{{.Name}}/{{.ID}}",
+      tag: "{{.Name}}/{{upper .ID}}/{{.ContainerCreated}}/{{.LogPath}}",
     },
   };
-  const attrs = logAttributes(record as ContainerRecord);
-  const expected = { one: "1", "two.x": "2", A: "a=b", LC_X: "x", LC_Y: "y", tag: "web/0123456789ab" };
+  const attrs = logAttributes(record as ContainerRecord, "/log");
+  const tag = "web/0123456789AB/2026-11-27 00:41:01.67597539 +0000 UTC//log";
+  const expected = { one: "1", "two.x": "2", A: "a=b", LC_X: "x", LC_Y: "y", tag };
   assert.deepEqual(attrs, expected);
   for (const format of [new JsonFormat(attrs), new LocalFormat(attrs)]) {
     const made = format.make({ stream: "stderr", line: bytes("x"), time: 1_700_000_000_000_000_000n, part: null });
     assert.deepEqual(format.parse(made).entries[0]!.attrs, expected);
   }
   const wrong = { ...record, logOptions: { tag: "{{.Nope}}" } } as unknown as ContainerRecord;
-  assert.throws(() => logAttributes(wrong), /log-tag: \{\{\.Nope\}\} is not a field/);
+  assert.throws(
+    () => logAttributes(wrong, "/log"),
+    /log-tag:1:2: executing "log-tag" at <\.Nope>: can't evaluate field Nope/,
+  );
 });
 
 test("what the local format cannot make sense of ends a file and nothing else", () =>
@@ -342,6 +352,10 @@ test("log options are read with Docker's units and refused in its words", () => 
     [
       () => checkLogOptions("local", { "max-buffer-size": "1m" }),
       "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+    ],
+    [
+      () => checkLogOptions("local", { mode: "non-blocking", "max-buffer-size": "-1" }),
+      "error parsing option max-buffer-size: invalid size: '-1'",
     ],
   ];
   for (const [body, message] of wrong) assert.throws(body, { message });

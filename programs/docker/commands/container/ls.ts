@@ -3,9 +3,9 @@
 import type { ContainerSummary, Port } from "../../../../api/engine/container.ts";
 import { quote } from "../../../../base/flags/go.ts";
 import { humanDuration } from "../../../../base/human.ts";
+import { Shown } from "../../../../base/template/print.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
-import { Shown } from "../../format/print.ts";
 import { ellipsis, joinMap, type RowKind, renderRows, shortId } from "../../format/rows.ts";
 import { humanSize, utcTime } from "../../format/units.ts";
 import { familiarName, parseReference } from "../../reference.ts";

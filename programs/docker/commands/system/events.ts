@@ -2,11 +2,11 @@
 
 import { JsonLines } from "../../../../api/engine/progress.ts";
 import type { EventMessage } from "../../../../api/engine/system.ts";
+import { Template } from "../../../../base/template/executor.ts";
+import { TemplateError } from "../../../../base/template/lexer.ts";
+import { showJson } from "../../../../base/template/print.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
-import { Template } from "../../format/executor.ts";
-import { TemplateError } from "../../format/lexer.ts";
-import { showJson } from "../../format/print.ts";
 import { filterFlag, formatFilters } from "../shared.ts";
 import { timeArgument } from "../time.ts";
 

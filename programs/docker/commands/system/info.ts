@@ -2,12 +2,12 @@
 
 import type { InfoResponse } from "../../../../api/engine/system.ts";
 import { messageOf } from "../../../../base/errors.ts";
+import { Template } from "../../../../base/template/executor.ts";
+import { TemplateError } from "../../../../base/template/lexer.ts";
+import { showJson } from "../../../../base/template/print.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
-import { Template } from "../../format/executor.ts";
-import { TemplateError } from "../../format/lexer.ts";
-import { showJson } from "../../format/print.ts";
 import { binarySize } from "../../format/units.ts";
 import { CLIENT_VERSION } from "../../version.ts";
 

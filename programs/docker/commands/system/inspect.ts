@@ -2,12 +2,12 @@
 
 import { messageOf } from "../../../../base/errors.ts";
 import { formatJson, type Json } from "../../../../base/json.ts";
+import { Template } from "../../../../base/template/executor.ts";
+import { TemplateError } from "../../../../base/template/lexer.ts";
 import { DaemonError } from "../../call/engine/engine.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
-import { Template } from "../../format/executor.ts";
-import { TemplateError } from "../../format/lexer.ts";
 import { pathSegment } from "../../reference.ts";
 
 type Kind = "container" | "image" | "network" | "volume";

@@ -3,12 +3,12 @@
 import type { VersionResponse } from "../../../../api/engine/system.ts";
 import { API_NEWEST } from "../../../../api/engine/version.ts";
 import { messageOf } from "../../../../base/errors.ts";
+import { type Fields, Template } from "../../../../base/template/executor.ts";
+import { TemplateError } from "../../../../base/template/lexer.ts";
+import { showJson } from "../../../../base/template/print.ts";
 import type { Cli } from "../../cli.ts";
 import type { Command } from "../../command.ts";
 import { ExitStatus } from "../../failure.ts";
-import { type Fields, Template } from "../../format/executor.ts";
-import { TemplateError } from "../../format/lexer.ts";
-import { showJson } from "../../format/print.ts";
 import { CLIENT_BUILD, CLIENT_VERSION } from "../../version.ts";
 
 export const version: Command = {

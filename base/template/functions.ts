@@ -1,7 +1,7 @@
 // The functions a template may call: Go's own, and the ones Docker adds.
 
-import { quote } from "../../../base/flags/go.ts";
-import { isMap, showJson, showValue, sprintf, typeName } from "./print.ts";
+import { quote } from "../flags/go.ts";
+import { isFields, isMap, showJson, showPlainJson, showValue, sprintf, typeName } from "./print.ts";
 
 /** Throws plain errors; the executor says where. */
 export type TemplateFunction = (...args: unknown[]) => unknown;
@@ -74,6 +74,11 @@ function pad(value: unknown, before: unknown, after: unknown): string {
   return shown === "" ? shown : " ".repeat(Number(before)) + shown + " ".repeat(Number(after));
 }
 
+function truncate(value: unknown, most: unknown): string {
+  if (Number(most) < 0) throw new Error(`runtime error: slice bounds out of range [:${most}]`);
+  return [...text(value)].slice(0, Number(most)).join("");
+}
+
 /** Go's fmt.Sprint: a space between operands when neither is a string. */
 function sprint(...values: unknown[]): string {
   let whole = "";
@@ -112,7 +117,8 @@ export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
   js: (...args) => quote(sprint(...args)).slice(1, -1),
   urlquery: (...args) => urlQuery(sprint(...args)),
   call: (value, ...args) => (value as TemplateFunction)(...args),
-  json: showJson,
+  // A row marshals itself in the original, and by other means than the function.
+  json: (value) => (isFields(value) && "toJSON" in value ? showJson(value) : showPlainJson(value)),
   split: (value, separator) => text(value).split(text(separator)),
   join: (list, separator) => {
     if (!Array.isArray(list)) throw new Error(`wrong type for value; expected []string; got ${typeName(list)}`);
@@ -126,7 +132,35 @@ export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
   lower: (value) => text(value).toLowerCase(),
   upper: (value) => text(value).toUpperCase(),
   pad,
-  truncate: (value, most) => [...text(value)].slice(0, Number(most)).join(""),
+  truncate,
+};
+
+/** How many arguments each takes: so many, or at least so many. */
+export const ARGUMENTS: Readonly<Record<string, { count: number; more?: true }>> = {
+  not: { count: 1 },
+  eq: { count: 1, more: true },
+  ne: { count: 2 },
+  lt: { count: 2 },
+  le: { count: 2 },
+  gt: { count: 2 },
+  ge: { count: 2 },
+  index: { count: 1, more: true },
+  slice: { count: 1, more: true },
+  len: { count: 1 },
+  printf: { count: 1, more: true },
+  call: { count: 1, more: true },
+  json: { count: 1 },
+};
+
+/** Go's types of the arguments of those that Docker adds, all of which they want. */
+export const SIGNATURES: Readonly<Record<string, readonly ("string" | "int" | "[]string")[]>> = {
+  split: ["string", "string"],
+  join: ["[]string", "string"],
+  title: ["string"],
+  lower: ["string"],
+  upper: ["string"],
+  pad: ["string", "int", "int"],
+  truncate: ["string", "int"],
 };
 
 export const FUNCTION_NAMES: ReadonlySet<string> = new Set(Object.keys(FUNCTIONS));

@@ -1,20 +1,33 @@
 // Values as Go's fmt shows them: %v and its kin over JSON values.
 
-import { quote } from "../../../base/flags/go.ts";
-import { formatJson, type Json } from "../../../base/json.ts";
+import { quote } from "../flags/go.ts";
+import { formatJson, type Json } from "../json.ts";
 
 export function isMap(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
-/** A value of a type with a text of its own, which differs from its JSON. */
+/** A value whose fields are asked for by name. */
+export interface Fields {
+  readonly goType: string;
+  /** Undefined when there is no such field. */
+  field(name: string): unknown;
+}
+
+export function isFields(value: unknown): value is Fields {
+  return isMap(value) && typeof value["field"] === "function" && typeof value["goType"] === "string";
+}
+
+/** A value of a type with a text of its own, which differs from its JSON; it has no fields. */
 export class Shown {
   readonly text: string;
   readonly json: unknown;
+  readonly goType: string;
 
-  constructor(text: string, json: unknown) {
+  constructor(text: string, json: unknown, goType = "string") {
     this.text = text;
     this.json = json;
+    this.goType = goType;
   }
 
   toJSON(): unknown {
@@ -40,8 +53,15 @@ function showNumber(value: number): string {
 
 /** encoding/json of a value: keys of maps sorted, and < > & escaped. */
 export function showJson(value: unknown): string {
-  const text = formatJson(sorted(value) as Json);
-  return text.replace(/[<>&\u2028\u2029]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return showPlainJson(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The same, with nothing escaped: what the function json gives. */
+export function showPlainJson(value: unknown): string {
+  return formatJson(sorted(value) as Json);
 }
 
 function sorted(given: unknown): unknown {
@@ -115,6 +135,7 @@ function showVerb(verb: string, value: unknown, style: { flags: string; precisio
 
 export function typeName(value: unknown): string {
   if (value === null || value === undefined) return "<nil>";
+  if (value instanceof Shown) return value.goType;
   if (typeof value === "string") return "string";
   if (typeof value === "boolean") return "bool";
   if (typeof value === "bigint") return "int64";

@@ -1,6 +1,6 @@
 // A Go template as a tree: text, outputs, and the blocks if, with and range.
 
-import { quote } from "../../../base/flags/go.ts";
+import { quote } from "../flags/go.ts";
 import { lineOf, parseFailure, TemplateError, type Token, tokenize } from "./lexer.ts";
 
 export type Operand =

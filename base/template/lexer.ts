@@ -1,7 +1,7 @@
 // Words of a Go template: text, and inside {{ }} the tokens of actions. Positions are offsets into the template,
 // because complaints name line and column.
 
-import { quote } from "../../../base/flags/go.ts";
+import { quote } from "../flags/go.ts";
 
 export interface Token {
   kind:

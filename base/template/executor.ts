@@ -1,24 +1,23 @@
 // Runs a parsed template over a value. Values are JSON values, and objects of class Row (rowContext.ts) whose fields
 // are computed; a field that holds a function is called, as Go calls methods.
 
-import { quote } from "../../../base/flags/go.ts";
-import { FUNCTION_NAMES, FUNCTIONS, isTrue, type TemplateFunction } from "./functions.ts";
+import { quote } from "../flags/go.ts";
+import { ARGUMENTS, FUNCTION_NAMES, FUNCTIONS, isTrue, SIGNATURES, type TemplateFunction } from "./functions.ts";
 import { lineOf, TemplateError } from "./lexer.ts";
 import { type Node, type Operand, type Pipeline, parseTemplate, type Stage } from "./parser.ts";
-import { isMap, showValue, typeName } from "./print.ts";
+import { type Fields, isFields, isMap, Shown, showValue, typeName } from "./print.ts";
 
-/** A value whose fields are asked for by name. */
-export interface Fields {
-  readonly goType: string;
-  /** Undefined when there is no such field. */
-  field(name: string): unknown;
-}
+export type { Fields };
 
 export interface TemplateOptions {
   /** What a missing or null field stands for; undefined when it is an error (missing) or nothing (null). */
   absent?: (name: string, missing: boolean) => unknown;
   /** Functions that change text leave it as it is: for titles of columns. */
   plainFunctions?: boolean;
+  /** In the place of those of the same names. */
+  functions?: Readonly<Record<string, TemplateFunction>>;
+  /** Lists and maps hold texts, which shows in the names of their types. */
+  textsOnly?: true;
   /** Stands in complaints; "" by default. */
   name?: string;
 }
@@ -170,9 +169,10 @@ class Execution {
         ...last,
       ]);
     }
-    if (rest.length > 0 || last.length > 0)
-      throw this.#fail(first, `can't give argument to non-function ${first.source}`);
-    return value;
+    if (rest.length === 0 && last.length === 0) return value;
+    const named = first.kind === "field" ? first.names.at(-1) : undefined;
+    if (named === undefined) throw this.#fail(first, `can't give argument to non-function ${first.source}`);
+    throw this.#fail(first, `${named} is not a method but has arguments`);
   }
 
   #call(
@@ -192,26 +192,46 @@ class Execution {
     const plain = this.#options.plainFunctions === true && PLAIN_IN_TITLES.includes(operand.name);
     const called = plain
       ? (...values: unknown[]) => values.find((value) => typeof value === "string") ?? ""
-      : FUNCTIONS[operand.name]!;
-    const least = LEAST_ARGUMENTS[operand.name] ?? 0;
-    if (args.length < least) {
-      throw this.#fail(operand, `wrong number of args for ${operand.name}: want ${least} got ${args.length}`);
-    }
-    return this.#invoke(operand, called, args);
+      : (this.#options.functions?.[operand.name] ?? FUNCTIONS[operand.name]!);
+    // Of the title of a column any type will do.
+    if (!plain) this.#check(operand, rest, args);
+    return this.#invoke(operand, called, args, [operand, ...rest].map(({ source }) => source).join(" "));
   }
 
-  #invoke(operand: Operand, called: TemplateFunction, args: unknown[]): unknown {
+  /** Number and types of arguments; the last may have come through a pipe, and then has no operand. */
+  #check(called: Extract<Operand, { kind: "function" }>, rest: readonly Operand[], args: readonly unknown[]): void {
+    const types = SIGNATURES[called.name];
+    const { count, more = false } = types === undefined ? (ARGUMENTS[called.name] ?? ANY) : { count: types.length };
+    if (more ? args.length < count : args.length !== count) {
+      const wanted = more ? `at least ${count}` : count;
+      throw this.#fail(called, `wrong number of args for ${called.name}: want ${wanted} got ${args.length}`);
+    }
+    types?.forEach((type, at) => {
+      const [value, operand] = [args[at], rest[at] ?? called];
+      if (type === "int" ? isWhole(value) : type === "string" ? typeof value === "string" : Array.isArray(value))
+        return;
+      if (operand.kind === "nil") throw this.#fail(operand, `cannot assign nil to ${type}`);
+      if (operand.kind === "literal" && type !== "[]string") {
+        throw this.#fail(operand, `expected ${type === "int" ? "integer" : type}; found ${operand.source}`);
+      }
+      throw this.#fail(operand, `wrong type for value; expected ${type}; got ${this.#typeOf(value)}`);
+    });
+  }
+
+  #invoke(operand: Operand, called: TemplateFunction, args: unknown[], shown = operand.source): unknown {
     try {
       return called(...args);
     } catch (thrown) {
       if (thrown instanceof TemplateError) throw thrown;
-      throw this.#fail(operand, `error calling ${operand.source.replace(/^\./, "")}: ${(thrown as Error).message}`);
+      const words = `error calling ${operand.source.replace(/^\./, "")}: ${(thrown as Error).message}`;
+      throw this.#fail(operand, words, shown);
     }
   }
 
   /** An operand as an argument: a method without arguments is called. */
   #value(operand: Operand, dot: unknown): unknown {
     if (operand.kind === "function") return this.#call(operand, [], { dot, last: [] });
+    if (operand.kind === "nil") return null;
     const value = this.#operand(operand, dot);
     return typeof value === "function" ? this.#invoke(operand, value as TemplateFunction, []) : value;
   }
@@ -253,7 +273,8 @@ class Execution {
       throw this.#fail(operand, `can't evaluate field ${name} in type ${value.goType}`);
     }
     if (value === null || value === undefined) throw this.#fail(operand, `nil data; no entry for key ${quote(name)}`);
-    if (!isMap(value)) throw this.#fail(operand, `can't evaluate field ${name} in type ${typeName(value)}`);
+    if (!isMap(value) || value instanceof Shown)
+      throw this.#fail(operand, `can't evaluate field ${name} in type ${this.#typeOf(value)}`);
     if (Object.hasOwn(value, name)) return value[name];
     const substitute = this.#options.absent?.(name, true);
     if (substitute !== undefined) return substitute;
@@ -270,11 +291,15 @@ class Execution {
     return substitute === undefined ? "<no value>" : showValue(substitute);
   }
 
-  #fail(operand: Operand, words: string): TemplateError {
+  #typeOf(value: unknown): string {
+    const name = typeName(value);
+    return this.#options.textsOnly === true ? name.replace("interface {}", "string") : name;
+  }
+
+  #fail(operand: Operand, words: string, shown = operand.source): TemplateError {
     const before = this.#source.slice(0, operand.at);
     const column = operand.at - (before.lastIndexOf("\n") + 1);
     const name = this.#options.name ?? "";
-    const shown = operand.source.length > 20 ? `${operand.source.slice(0, 20)}...` : operand.source;
     return new TemplateError(
       `template: ${name}:${lineOf(this.#source, operand.at)}:${column}: executing "${name}" at <${shown}>: ${words}`,
     );
@@ -282,30 +307,8 @@ class Execution {
 }
 
 const PLAIN_IN_TITLES = ["json", "split", "join", "title", "lower", "upper", "truncate", "pad"];
+const ANY = { count: 0, more: true } as const;
 
-const LEAST_ARGUMENTS: Readonly<Record<string, number>> = {
-  not: 1,
-  eq: 1,
-  ne: 2,
-  lt: 2,
-  le: 2,
-  gt: 2,
-  ge: 2,
-  index: 1,
-  slice: 1,
-  len: 1,
-  printf: 1,
-  call: 1,
-  json: 1,
-  split: 2,
-  join: 2,
-  title: 1,
-  lower: 1,
-  upper: 1,
-  pad: 3,
-  truncate: 2,
-};
-
-function isFields(value: unknown): value is Fields {
-  return isMap(value) && typeof value["field"] === "function" && typeof value["goType"] === "string";
+function isWhole(value: unknown): boolean {
+  return typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value));
 }

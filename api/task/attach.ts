@@ -10,8 +10,9 @@ export const FRAME_STDERR = 2;
 export const FRAME_ERROR = 3;
 /** Towards the shim: the end of standard input. */
 export const FRAME_CLOSE_STDIN = 4;
-/** Towards the shim: one byte, 1 for stdout and 2 for stderr. Its answer says that nothing later can be missed; its
- *  payload is one byte where the end of the output is told by FRAME_END. */
+/** Towards the shim: one byte, 1 for stdout and 2 for stderr, and Places if the connection was lost: what is there
+ *  already. Its answer says that nothing later can be missed: one byte where FRAME_END tells the end of the output, and
+ *  Places, at which what comes next begins. */
 export const FRAME_SUBSCRIBE = 8;
 export const FRAME_SUBSCRIBED = 9;
 /** Towards the shim: the inode of a rotated log, 64 bits big-endian, whose compressed form is `<log>.compressed`. The
@@ -20,6 +21,15 @@ export const FRAME_COMPRESSED = 10;
 export const FRAME_REPLACED = 11;
 /** Nothing more will come. A connection that ends without it lost its shim. */
 export const FRAME_END = 12;
+
+/** Bytes of each stream since the container's start. */
+export interface Places {
+  stdout: number;
+  stderr: number;
+}
+
+/** Two numbers of 64 bits, big-endian. */
+export const PLACES_LENGTH = 16;
 
 export const FRAME_HEADER = 8;
 /** Bytes of one frame's payload. */
@@ -40,4 +50,18 @@ export function attachFrame(type: number, payload: Uint8Array): Bytes {
   writeHeader(frame, type, payload.length);
   frame.set(payload, FRAME_HEADER);
   return frame;
+}
+
+export function encodePlaces({ stdout, stderr }: Places): Bytes {
+  const bytes = new Uint8Array(PLACES_LENGTH);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(stdout));
+  view.setBigUint64(8, BigInt(stderr));
+  return bytes;
+}
+
+/** The caller has looked that there are PLACES_LENGTH bytes. */
+export function decodePlaces(bytes: Uint8Array): Places {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, PLACES_LENGTH);
+  return { stdout: Number(view.getBigUint64(0)), stderr: Number(view.getBigUint64(8)) };
 }

@@ -270,27 +270,34 @@ test("the next shim may be another file, as after an upgrade", { skip }, async (
   assertNumbered(lab);
 });
 
-test("attached clients miss nothing that the next shim reads, if they come back", { skip }, async () => {
-  await using lab = await ShimLab.start(["/bin/sh", "-c", `${FOREVER.replace("while true", "while [ $n -lt 4000 ]")}`]);
+test("attached clients who come back get each line once", { skip }, async () => {
+  // It stays a little: what lies in the pipes of a container that ends while no shim is there is lost here.
+  const script = `${FOREVER.replace("while true", "while [ $n -lt 4000 ]")}; sleep 1`;
+  await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
   await lab.create(logged(lab));
   const path = join(lab.folder, "attach.sock");
-  let client = new Attached(path, 1);
-  await lab.eventually("the subscription", () => client.frames.length > 0);
+  const texts = ["", "", ""];
+  let clients = texts.map(() => new Attached(path, 1));
+  const all = (what: string, has: (client: Attached) => boolean) => lab.eventually(what, () => clients.every(has));
+  const keep = () => {
+    for (const [at, client] of clients.entries()) texts[at] += client.text(1);
+  };
+  await all("the subscriptions", ({ frames }) => frames.length > 0);
   await lab.task.start({ id: lab.id });
-  let text = "";
-  for (let round = 0; round < 3; round++) {
-    await sleep(10);
+  for (let round = 0; round < 6; round++) {
+    await sleep(Math.random() * 20);
     await lab.killShim();
-    await lab.eventually("the end of the connection", () => client.ended);
-    text += client.text(1);
+    await all("the ends of the connections", ({ ended }) => ended);
+    keep();
     await lab.adopt();
-    client = new Attached(path, 1);
+    clients = clients.map((before) => new Attached(path, 1, before));
+    await all("the subscriptions", ({ frames }) => frames.length > 0);
   }
   await lab.task.wait({ id: lab.id });
-  await lab.eventually("the end", () => client.ended);
-  assert.equal(client.frames.at(-1)!.type, FRAME_END);
-  text += client.text(1);
+  await all("the ends", ({ ended }) => ended);
+  assert(clients.every(({ frames }) => frames.at(-1)!.type === FRAME_END));
+  keep();
   assert.equal(assertNumbered(lab).stdout, 4000);
-  // What was on its way to a client whose shim was killed may come twice, or not; here it is all there.
-  assert(new Set(text.split("\n")).size >= 3990);
+  const expected = Array.from({ length: 4000 }, (_, at) => `${at} line\n`).join("");
+  for (const text of texts) assert.equal(text, expected);
 });

@@ -23,6 +23,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Envelope } from "../../api/containerd/gen/types.ts";
+import { decodePlaces, encodePlaces, type Places } from "../../api/task/attach.ts";
 import { BootstrapParams, BootstrapResult } from "../../api/task/gen/bootstrap.ts";
 import { Events } from "../../api/task/gen/events.ts";
 import { Options } from "../../api/task/gen/runc_options.ts";
@@ -327,7 +328,8 @@ export class Attached {
   readonly socket: Socket;
   #input = Buffer.alloc(0);
 
-  constructor(path: string, mask: number) {
+  /** `before`: the same client's connection to a shim that was killed. */
+  constructor(path: string, mask: number, before: Attached | null = null) {
     this.socket = connect(path);
     this.socket.on("data", (chunk) => {
       this.#input = Buffer.concat([this.#input, chunk as Buffer]);
@@ -341,7 +343,13 @@ export class Attached {
       this.ended = true;
     });
     this.socket.on("error", () => {});
-    this.send(8, Buffer.from([mask]));
+    this.send(8, Buffer.from([mask, ...(before === null ? [] : encodePlaces(before.#places()))]));
+  }
+
+  /** Up to where it has the output. */
+  #places(): Places {
+    const from = decodePlaces(this.frames[0]!.payload.subarray(1));
+    return { stdout: from.stdout + this.text(1).length, stderr: from.stderr + this.text(2).length };
   }
 
   send(type: number, payload: Buffer): void {

@@ -8,6 +8,8 @@
 import {
   ATTACH_FRAME_LIMIT,
   attachFrame,
+  decodePlaces,
+  encodePlaces,
   FRAME_CLOSE_STDIN,
   FRAME_COMPRESSED,
   FRAME_END,
@@ -17,6 +19,8 @@ import {
   FRAME_STDIN,
   FRAME_SUBSCRIBE,
   FRAME_SUBSCRIBED,
+  PLACES_LENGTH,
+  type Places,
 } from "../../../api/task/attach.ts";
 import { encodeUtf8 } from "../../../base/bytes.ts";
 import { messageOf } from "../../../base/errors.ts";
@@ -25,6 +29,7 @@ import { type Fd, read, write } from "../../../linux/fd.ts";
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { ATTACH_FAREWELL, ATTACH_LINGER, ATTACH_STALL_TIMEOUT, ATTACH_TURN } from "../limits.ts";
 import { ClientQueue } from "./client-queue.ts";
+import type { Journal } from "./journal.ts";
 import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
 
@@ -37,6 +42,8 @@ export interface ClientOwner {
   warn: (sentence: string) => void;
   /** A rotated file was compressed; whether that took its place. */
   compressed: (inode: bigint) => boolean;
+  /** Knows how far the output is. */
+  journal: Journal;
   /** Whether the process's output is at its end already. */
   ended: () => boolean;
   /** Room was made in a full queue. */
@@ -51,6 +58,8 @@ export class AttachClient {
   readonly #owner: ClientOwner;
   readonly #queue: ClientQueue;
   #mask = 0;
+  /** Where what it gets begins. */
+  #from: Places = { stdout: 0, stderr: 0 };
   #state: "open" | "finishing" | "gone" = "open";
   #isCut = false;
   #reading = true;
@@ -74,6 +83,11 @@ export class AttachClient {
 
   wants(stream: StreamName): boolean {
     return this.#state === "open" && !this.#deaf && (this.#mask & (stream === "stdout" ? 1 : 2)) !== 0;
+  }
+
+  /** How many bytes of what begins at this place it got from a shim that was killed. */
+  has(stream: StreamName, place: number): number {
+    return Math.max(0, this.#from[stream] - place);
   }
 
   get subscribed(): boolean {
@@ -226,10 +240,8 @@ export class AttachClient {
 
   #frame(type: number, payload: Uint8Array): void {
     const { stdin, ended } = this.#owner;
-    if (type === FRAME_SUBSCRIBE && payload.length === 1 && this.#mask === 0) {
-      this.#mask = payload[0]! & 3;
-      this.send(attachFrame(FRAME_SUBSCRIBED, Uint8Array.of(FRAME_END)));
-      this.#owner.subscribed();
+    if (type === FRAME_SUBSCRIBE && payload.length >= 1 && this.#mask === 0) {
+      this.#subscribe(payload[0]! & 3, payload.subarray(1));
       if (ended()) this.finish();
     } else if (type === FRAME_STDIN && stdin !== null) {
       if (stdin.write(payload)) return;
@@ -249,6 +261,19 @@ export class AttachClient {
     } else if (type !== FRAME_STDIN) {
       this.#cut(`a frame of type ${type} was not expected`);
     }
+  }
+
+  /** `had`: empty, or the places up to which it had the output. */
+  #subscribe(mask: number, had: Uint8Array): void {
+    const { places, continues } = this.#owner.journal;
+    this.#mask = mask;
+    const before = continues && had.length === PLACES_LENGTH ? decodePlaces(had) : places;
+    this.#from = {
+      stdout: Math.max(places.stdout, before.stdout),
+      stderr: Math.max(places.stderr, before.stderr),
+    };
+    this.send(attachFrame(FRAME_SUBSCRIBED, Uint8Array.of(FRAME_END, ...encodePlaces(this.#from))));
+    this.#owner.subscribed();
   }
 
   #register(): void {

@@ -1,8 +1,8 @@
 // The attach socket: clients that watch a container's output beside its log, and feed its stdin. Frames both ways are
 // [type, 0, 0, 0, length as u32 big-endian] and at most ATTACH_FRAME_LIMIT bytes.
 //
-//     client ──▶ shim   0 bytes of stdin · 4 stdin is at its end · 8 subscribe (one byte: 1 stdout, 2 stderr)
-//                       10 a rotated log was compressed
+//     client ──▶ shim   0 bytes of stdin · 4 stdin is at its end · 8 subscribe (1 stdout, 2 stderr; what is there
+//                       already) · 10 a rotated log was compressed
 //     shim ──▶ client   9 subscribed · 1 stdout · 2 stderr · 3 the text of an error · 11 the answer to 10; end of
 //                       stream after the last byte
 //
@@ -10,7 +10,7 @@
 // without a name beside the log (ATTACH_SPILL_LIMIT). Only beyond that does the container's stream wait, for a client
 // that reads on; after ATTACH_STALL_TIMEOUT without any progress it is cut, with a sentence.
 
-import { FRAME_STDERR, FRAME_STDOUT, writeHeader } from "../../../api/task/attach.ts";
+import { attachFrame, FRAME_STDERR, FRAME_STDOUT, writeHeader } from "../../../api/task/attach.ts";
 import { door } from "../../../linux/door.ts";
 import { EPOLLIN } from "../../../linux/epoll.ts";
 import * as fd from "../../../linux/fd.ts";
@@ -19,6 +19,7 @@ import { accept, listenUnix, peerCredentials, UNIX_PATH_LIMIT } from "../../../l
 import type { Loop } from "../../../runtime/quickjs/loop.ts";
 import { ATTACH_CLIENT_LIMIT } from "../limits.ts";
 import { AttachClient } from "./attach-client.ts";
+import type { Journal } from "./journal.ts";
 import { CHUNK_ROOM } from "./pump.ts";
 import type { StreamName } from "./records.ts";
 import type { StdinWriter } from "./stdin.ts";
@@ -30,6 +31,8 @@ export interface AttachSettings {
   /** On a disk, for what slow clients have not read yet. */
   spillDirectory: string;
   compressed: (inode: bigint) => boolean;
+  /** Knows how far the output is. */
+  journal: Journal;
   /** Called when a full client made room or went. */
   progress: () => void;
   /** Told how many clients watch the output, whenever that changes. */
@@ -59,11 +62,15 @@ export class AttachServer {
   /** Sends a chunk, which has room for the frame's header in front of it. False: a client is full. */
   write(stream: StreamName, chunk: Uint8Array): boolean {
     if (this.#clients.size === 0) return true;
+    const type = stream === "stdout" ? FRAME_STDOUT : FRAME_STDERR;
     const frame = new Uint8Array(chunk.buffer, chunk.byteOffset - CHUNK_ROOM, CHUNK_ROOM + chunk.length);
-    writeHeader(frame, stream === "stdout" ? FRAME_STDOUT : FRAME_STDERR, chunk.length);
+    writeHeader(frame, type, chunk.length);
     let room = true;
     for (const client of [...this.#clients]) {
-      if (client.wants(stream)) room = client.send(frame) && room;
+      if (!client.wants(stream)) continue;
+      const has = client.has(stream, this.#settings.journal.places[stream]);
+      if (has === 0) room = client.send(frame) && room;
+      else if (has < chunk.length) room = client.send(attachFrame(type, chunk.subarray(has))) && room;
     }
     return room;
   }
@@ -100,12 +107,13 @@ export class AttachServer {
       connection.close();
       return;
     }
-    const { stdin, spillDirectory, warn, progress, compressed } = this.#settings;
+    const { stdin, spillDirectory, warn, progress, compressed, journal } = this.#settings;
     const client = new AttachClient(this.#loop, connection, {
       stdin,
       spillDirectory,
       warn,
       compressed,
+      journal,
       ended: () => !this.#open.stdout && !this.#open.stderr,
       progress,
       subscribed: () => this.#watched(),

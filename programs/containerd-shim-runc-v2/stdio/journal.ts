@@ -11,9 +11,11 @@
 //
 // An entry is written where the other one is not, then made the one in force by one store. It says where the log stood
 // before the chunk (inode, size), how many of the chunk's records were in the log before that (in a file rotated away),
-// and what was unfinished. So a successor counts the records behind that point, makes the same records of the same
-// chunk again and leaves out so many: nothing is lost and nothing doubled, whichever instruction was the last.
+// how much the clients were given before, and what was unfinished. So a successor counts the records behind that point,
+// makes the same records of the same chunk again and leaves out so many: nothing is lost and nothing doubled, whichever
+// instruction was the last.
 
+import type { Places } from "../../../api/task/attach.ts";
 import type { Bytes } from "../../../base/bytes.ts";
 import { messageOf } from "../../../base/errors.ts";
 import { door } from "../../../linux/door.ts";
@@ -26,7 +28,7 @@ import type { Held } from "./lines.ts";
 import type { ChunkReader } from "./pump.ts";
 import type { StreamName } from "./records.ts";
 
-const MAGIC = 0x324a4c47; // "GLJ2"
+const MAGIC = 0x334a4c47; // "GLJ3"
 const PAGE = 4096;
 const SEAL_OFFSET = 512;
 const SEAL_LENGTH = 16;
@@ -40,9 +42,10 @@ const ID_LENGTH = 64;
 const HELD_PLACE = HELD_HEAD + LOG_PART;
 const LENGTH = HELD + 4 * HELD_PLACE;
 /** Words of the head. */
-const W = { magic: 0, current: 1, clients: 2, shown: 3, entries: 16, entrySize: 16 } as const;
-/** Words of an entry; `held`: for each stream 0 or 1 + its place, and the bytes there. */
-const E = { flow: 0, count: 1, size: 2, inode: 4, before: 6, held: 7 } as const;
+const W = { magic: 0, current: 1, clients: 2, entries: 16, entrySize: 16 } as const;
+/** Words of an entry; `held`: for each stream 0 or 1 + its place, and the bytes there; `places`: of stdout and stderr,
+ *  before the chunk. */
+const E = { flow: 0, count: 1, size: 2, inode: 4, before: 6, held: 7, places: 11 } as const;
 const WORD = 2 ** 32;
 
 /** What is at hand: nothing, a chunk of a stream, or the end of a stream. */
@@ -76,12 +79,15 @@ export class Journal {
   /** As an entry has them. */
   #held = [0, 0, 0, 0];
   #clients = 0;
-  /** The chunk that a killed shim left was given to the clients by it. */
-  #shown = false;
   /** Bytes of each place of unfinished lines that have their room. */
   readonly #rooms = [0, 0, 0, 0];
   /** The large chunk has its room. */
   #large = false;
+  /** How much of each stream the clients were given, counted by who gives it. An entry has them as they are before the
+   *  chunk at hand. */
+  readonly places: Places = { stdout: 0, stderr: 0 };
+  /** It goes on where another shim's ended: then what clients say of places is to be believed. */
+  continues = false;
   /** Set by the log's file: its size now. */
   sizeOf: () => number = () => 0;
   /** Set by the log's writer: what is unfinished now. */
@@ -100,9 +106,7 @@ export class Journal {
       read: (source, large) => this.#read(at, source, large ? COPY_CHUNK : COPY_CHUNK_SMALL),
       done: () => this.#done(at),
       pending: () => {
-        if (this.#flow !== FLOW.read + at) return null;
-        this.#shown = this.#words[W.shown] === 1;
-        return this.#chunk(this.#count);
+        return this.#flow === FLOW.read + at ? this.#chunk(this.#count) : null;
       },
     };
   }
@@ -121,15 +125,6 @@ export class Journal {
     this.#place = place;
   }
 
-  /** Before the chunk at hand goes to the clients, who else would see a killed shim's last one twice: sending wakes
-   *  them, and that is when a shim is likely to be interrupted. False: they have it already. */
-  show(): boolean {
-    const first = !this.#shown;
-    this.#shown = false;
-    if (this.#bytes !== null) this.#words[W.shown] = 1;
-    return first;
-  }
-
   appended(records: number): void {
     this.#since += records;
   }
@@ -145,6 +140,7 @@ export class Journal {
   /** How many clients watch: a successor waits for as many to come back. */
   set clients(count: number) {
     this.#clients = count;
+    if (this.#bytes === null && count > 0) this.#make();
     if (this.#bytes !== null) this.#words[W.clients] = count;
   }
 
@@ -177,8 +173,11 @@ export class Journal {
     this.#clients = words[W.clients]!;
     [this.#flow, this.#count, this.#held] = [flow, count, held];
     const inode = BigInt(words[at + E.inode + 1]!) * BigInt(WORD) + BigInt(words[at + E.inode]!);
-    this.#place = { size: words[at + E.size]! + words[at + E.size + 1]! * WORD, inode };
+    this.#place = { size: number(words, at + E.size), inode };
     this.#before = words[at + E.before]!;
+    this.places.stdout = number(words, at + E.places);
+    this.places.stderr = number(words, at + E.places + 2);
+    this.continues = true;
     // Not read: the bytes are in the FIFO still.
     if ((flow === FLOW.read || flow === FLOW.read + 1) && this.#sealed()) this.#flow = FLOW.none;
     return { place: this.#place, before: this.#before };
@@ -214,7 +213,6 @@ export class Journal {
     // Nothing is there: the end, or a byte that comes just now.
     const count = Math.min(Math.max(fd.unread(source), 1), this.#room(limit));
     this.#seal(count);
-    this.#words[W.shown] = 0;
     this.#enter(FLOW.read + stream, count);
     let got: number | null = 0;
     try {
@@ -280,12 +278,13 @@ export class Journal {
     const at = W.entries + next * W.entrySize;
     words[at + E.flow] = flow;
     words[at + E.count] = count;
-    words[at + E.size] = this.#place.size % WORD;
-    words[at + E.size + 1] = Math.trunc(this.#place.size / WORD);
+    setNumber(words, at + E.size, this.#place.size);
     words[at + E.inode] = Number(this.#place.inode & 0xffff_ffffn);
     words[at + E.inode + 1] = Number(this.#place.inode >> 32n);
     words[at + E.before] = this.#before;
     words.set(this.#held, at + E.held);
+    setNumber(words, at + E.places, this.places.stdout);
+    setNumber(words, at + E.places + 2, this.places.stderr);
     words[W.current] = next;
   }
 
@@ -367,6 +366,16 @@ export class Journal {
     this.#file?.close();
     this.#file = null;
   }
+}
+
+/** Of two words, the lower one first. */
+function number(words: Uint32Array, at: number): number {
+  return words[at]! + words[at + 1]! * WORD;
+}
+
+function setNumber(words: Uint32Array, at: number, value: number): void {
+  words[at] = value % WORD;
+  words[at + 1] = Math.trunc(value / WORD);
 }
 
 function isHeld(word: number, at: number): boolean {

@@ -113,7 +113,7 @@ export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput
       if (attach === null) return;
       const spillDirectory = path.slice(0, path.lastIndexOf("/") + 1);
       const compressed = (inode: bigint) => file.replaceRotated(inode);
-      const more = { spillDirectory, compressed, watched: back.watched };
+      const more = { spillDirectory, compressed, watched: how.terminal ? () => {} : back.watched, journal };
       server = new AttachServer(loop, { ...how, path: attach, stdin, progress, ...more }, streams);
     },
     sink(stream) {
@@ -121,8 +121,9 @@ export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput
         resume: () => {},
         write(chunk) {
           lines.write(stream, chunk);
-          if (!journal.show()) return true;
-          return server?.write(stream, chunk) ?? true;
+          const room = server?.write(stream, chunk) ?? true;
+          journal.places[stream] += chunk.length;
+          return room;
         },
         relax() {
           lines.relax();

@@ -5,16 +5,23 @@
 //     connect ─▶ subscribe ─▶ pieces … ─▶ END: ended
 //        ▲                      └─ connection lost ─┐
 //        └──────────────────────────────────────────┘   the process has ended, or it takes too long: ended
+//
+// It says how far its client has the output, and the shim goes on there: nothing comes twice, and nothing is missed but
+// what a killed shim kept for a client that was slow.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   attachFrame,
+  decodePlaces,
+  encodePlaces,
   FRAME_END,
   FRAME_ERROR,
   FRAME_STDERR,
   FRAME_STDOUT,
   FRAME_SUBSCRIBE,
   FRAME_SUBSCRIBED,
+  PLACES_LENGTH,
+  type Places,
 } from "../../../api/task/attach.ts";
 import { decodeUtf8 } from "../../../base/bytes.ts";
 import { Failure } from "../../../base/errors.ts";
@@ -48,6 +55,8 @@ export class Subscription implements Disposable {
   readonly #sink: OutputSink;
   readonly #setFinished: () => void;
   #connection: Connection | null = null;
+  /** Up to where the sink has the output; null until a shim has said where it stands. */
+  #places: Places | null = null;
   #disposed = false;
   #last = false;
 
@@ -120,7 +129,8 @@ export class Subscription implements Disposable {
       reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
     }, SUBSCRIBE_TIMEOUT_MS);
     try {
-      await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(this.#mask)));
+      const had = this.#places === null ? [] : encodePlaces(this.#places);
+      await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(this.#mask, ...had)));
       const end = this.#read(connection, resolve);
       await Promise.race([answered, end]);
       return { end };
@@ -139,10 +149,13 @@ export class Subscription implements Disposable {
         const count = await connection.read(piece);
         if (count === 0) break;
         for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-          if (type === FRAME_STDOUT || type === FRAME_STDERR) await this.#sink.take(type, payload);
-          else if (type === FRAME_SUBSCRIBED) {
+          if (type === FRAME_STDOUT || type === FRAME_STDERR) {
+            if (this.#places !== null) this.#places[type === FRAME_STDOUT ? "stdout" : "stderr"] += payload.length;
+            await this.#sink.take(type, payload);
+          } else if (type === FRAME_SUBSCRIBED) {
             // One that says nothing of it never tells the end.
             end.told = payload.length === 0;
+            if (payload.length > PLACES_LENGTH) this.#places = decodePlaces(payload.subarray(1));
             subscribed();
           } else if (type === FRAME_END) end.told = true;
           else if (type === FRAME_ERROR) end.error = decodeUtf8(payload);

@@ -5,12 +5,15 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { UNCALLED } from "./build/compact.ts";
 
 const FILE_LINES = 400;
 const LINE_COLUMNS = 120;
 /** Of what ships: without its tests and the build's compiler. */
 const RUST_LINES = 1600;
 const COMPILER = "host/src/compile.rs";
+/** What the engine of the QuickJS programs was built without. */
+const NO_MATH = new RegExp(`\\bMath\\.(${UNCALLED.join("|")})\\(`);
 
 /** Folder -> the folders it may import from (ARCHITECTURE.md, "imports go one way"). */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -73,6 +76,9 @@ function checkLines(path: string, lines: readonly string[]): Breach[] {
     if (text.length > LINE_COLUMNS) breaches.push({ path, line, rule: `longer than ${LINE_COLUMNS} columns` });
     if (/\bas any\b|: any[;,)\]]/.test(text) && !lines[index - 1]?.includes("biome-ignore")) {
       breaches.push({ path, line, rule: "`any`" });
+    }
+    if (NO_MATH.test(text) && path.split("/")[0]! in MAY_IMPORT) {
+      breaches.push({ path, line, rule: "QuickJS programs have no such function of Math (tools/build/compact.ts)" });
     }
   });
   return breaches;

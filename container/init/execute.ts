@@ -8,7 +8,7 @@
 import { Failure } from "../../base/errors.ts";
 import * as who from "../../linux/credential.ts";
 import { door } from "../../linux/door.ts";
-import { errnoSentence, must } from "../../linux/errno.ts";
+import { EPIPE, errnoSentence, must, retrying } from "../../linux/errno.ts";
 import * as fs from "../../linux/fd.ts";
 import * as nr from "../../linux/numbers.ts";
 import { execve, exit, setParentDeathSignal } from "../../linux/process.ts";
@@ -63,13 +63,18 @@ export function limitFailure(resource: number, result: number): Failure {
 }
 
 /** Blocks until `start` opens exec.fifo for reading, and tells it. The descriptor is O_PATH, so it is opened again
- *  through our own procfs: the one way to wait for a reader. */
+ *  through our own procfs: the one way to wait for a reader. One that is killed before it was told has started nothing,
+ *  and another one may come. */
 export function awaitStart(fifo: number, proc: number): void {
   // A container that was never started can be told to end; its own program's signals are no concern yet.
   endOn([SIGHUP, SIGINT, SIGTERM]);
-  const opened = door().syscall(nr.SYS_openat, proc, `self/fd/${fifo}`, fs.O_WRONLY | fs.O_CLOEXEC, 0);
-  using writer = new fs.Fd(must("open", "exec fifo", opened));
-  fs.writeAll(writer.number, Uint8Array.of(0x30));
+  let told: number;
+  do {
+    const opened = door().syscall(nr.SYS_openat, proc, `self/fd/${fifo}`, fs.O_WRONLY | fs.O_CLOEXEC, 0);
+    using writer = new fs.Fd(must("open", "exec fifo", opened));
+    told = retrying(nr.SYS_write, writer.number, Uint8Array.of(0x30), 1);
+  } while (told === -EPIPE);
+  must("write", "exec fifo", told);
 }
 
 /** A filter that asks a listener is loaded while the parent still listens: it takes the notification descriptor out of

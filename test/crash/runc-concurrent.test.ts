@@ -2,10 +2,11 @@
 // it; the others say why not. No crash, no hang, nothing left.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { closeSync, constants, existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, OURS } from "../bundle.ts";
 import { Random } from "../fuzz/random.ts";
 import { CrashLab } from "./runc/lab.ts";
@@ -76,6 +77,25 @@ async function clear(id: string): Promise<void> {
   assert.equal(status, 0, said);
   assert.deepEqual(lab.remains(), []);
 }
+
+test("a start that is killed before the container could tell it leaves one that another start starts", async () => {
+  lab.configure(["sleep", "60"]);
+  const id = lab.newId();
+  assert.equal((await start(["create", id]).done).status, 0);
+  const state = () => JSON.parse(lab.runc(["state", id]).stdout) as { status: string; pid: number };
+  // Who opens the FIFO and goes at once lets the container go on; on a processor that it does not get before that it
+  // finds nobody.
+  spawnSync("taskset", ["-cp", "0", String(state().pid)]);
+  const opener = [": <", join(lab.rootOf(OURS), id, "exec.fifo")].join(" ");
+  const { status } = spawnSync("taskset", ["-c", "0", "chrt", "-f", "50", "sh", "-c", opener]);
+  assert.equal(status, 0);
+  await sleep(50);
+  assert.equal(state().status, "created");
+  const ended = await start(["start", id]).done;
+  assert.equal(ended.status, 0, ended.said);
+  assert.equal(state().status, "running");
+  await clear(id);
+});
 
 test("of creates with one id exactly one wins, and the others say that it is taken", async () => {
   lab.configure(["sleep", "60"]);

@@ -187,6 +187,11 @@ export class Storm {
       const { stdout, stderr, status } = await this.#lab.run("inspect", "-f", format, one.name);
       if (status !== 0 && Date.now() > late) throw new Error(`inspect: ${stderr}`);
       const [state, code, pid] = stdout.trim().split(" ") as [string, string, string];
+      if (state === "paused" && one.lines !== null && Date.now() < late) {
+        // By a pause whose answer went to a dead daemon, after whoever asked for it had looked.
+        await this.#lab.run("unpause", one.name);
+        continue;
+      }
       if (status === 0 && (state !== "running" || one.lines === null || Date.now() > late)) {
         return { status: state, code: Number(code), pid: Number(pid) };
       }

@@ -25,9 +25,9 @@ import { Container } from "./container.ts";
 import { ADDRESS_LIMIT, LEFTOVER_INTERVAL, LEFTOVER_TIMEOUT, RECORD_LIMIT } from "./limits.ts";
 import { heldEnd } from "./pidwatch.ts";
 import type { Ended } from "./reaper.ts";
-import { readExecRecords, readTaskRecord, type TaskRecord, taskRecordPath } from "./record.ts";
+import { readExecRecords, type TaskRecord } from "./record.ts";
+import { recordsIn } from "./records.ts";
 import { Sandbox } from "./sandbox.ts";
-import { readSandboxRecord } from "./sandbox-record.ts";
 import { serve } from "./serve.ts";
 import type { Shim } from "./shim.ts";
 import { answerOf, detach, oomScore, parseBootstrap, readInput } from "./start.ts";
@@ -57,14 +57,8 @@ export function adoptTask(given: Door, command: CommandLine): number | undefined
       ready.read.close();
       detach(given, score, [socket.number, ready.write.number]);
       const takeOver = (shim: Shim) => adoptAll(shim, { bundle, path, known, ready: ready.write });
-      return serve(
-        given,
-        { ...command, address },
-        {
-          ...{ socket, path, directory, ttrpcAddress, takeOver },
-          answered: null,
-        },
-      );
+      const own = { socket, path, directory, ttrpcAddress, takeOver, answered: null };
+      return serve(given, { ...command, address }, own);
     }
     ready.write.close();
     const reason = door().decode(fd.readAll(ready.read.number, RECORD_LIMIT));
@@ -112,18 +106,6 @@ function adoptable(bundle: string, command: CommandLine): string {
   const path = addressIn(bundle);
   if (path === null) throw new Failure("failed_precondition", "the bundle names no socket");
   return path;
-}
-
-interface Records {
-  task: TaskRecord | null;
-  sandbox: ReturnType<typeof readSandboxRecord>;
-}
-
-/** One at least. A sandbox's bundle has a task only if the daemon gave both the same id. */
-function recordsIn(bundle: string): Records {
-  const sandbox = readSandboxRecord(bundle);
-  const task = sandbox === null || fd.stat(taskRecordPath(bundle)) !== null ? readTaskRecord(bundle) : null;
-  return { task, sandbox };
 }
 
 /** The other side of a terminal went with the shim: nobody can read what its processes write any more. */

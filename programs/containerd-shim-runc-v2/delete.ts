@@ -19,9 +19,9 @@ import { ADDRESS_LIMIT, EXIT_UNKNOWN, HOLDER_END_INTERVAL, HOLDER_END_TIMEOUT } 
 import { readOptions, rootOf, runtimeOf } from "./options.ts";
 import { heldEnd, killProcess } from "./pidwatch.ts";
 import { type Ended, Reaper } from "./reaper.ts";
-import { readTaskRecord, taskRecordPath } from "./record.ts";
+import { recordsIn } from "./records.ts";
 import { unmountAll } from "./rootfs.ts";
-import { type HolderFacts, holderIn, readSandboxRecord, removeSandboxRecord } from "./sandbox-record.ts";
+import { type HolderFacts, holderIn, removeSandboxRecord } from "./sandbox-record.ts";
 import { timestamp } from "./time.ts";
 
 /** 128 + SIGKILL */
@@ -76,9 +76,8 @@ async function endHolder(clock: Clock, holder: HolderFacts): Promise<void> {
 /** Before anything is killed: the end that came already; null for a task that lives, or of which nothing is known. */
 function endOf(bundle: string, env: Readonly<Record<string, string>>): Ended | null {
   try {
-    const sandbox = readSandboxRecord(bundle);
-    const record =
-      sandbox === null || fd.stat(taskRecordPath(bundle)) !== null ? readTaskRecord(bundle) : sandbox.record;
+    const { task, sandbox } = recordsIn(bundle);
+    const record = task ?? sandbox!.record;
     if (record.ended !== null) return record.ended;
     if (record.pid === 0 || isRunning(record)) return null;
     return heldEnd(env) ?? { code: EXIT_UNKNOWN, at: wallNanoseconds() };

@@ -9,15 +9,19 @@ import { type Chain, IMAGE, Stack, skipReason, until } from "./stack.ts";
 
 const CHAIN: Chain = { ctr: "newest", containerd: "newest", "containerd-shim-runc-v2": "ours", runc: "ours" };
 
+function runSandbox(stack: Stack, id: string) {
+  const config = join(stack.folder, "pod.json");
+  const namespaces = ["ipc", "uts", "pid"].map((type) => ({ type }));
+  writeFileSync(config, JSON.stringify({ ociVersion: "1.0.2", hostname: "pod", linux: { namespaces } }));
+  return stack.ctr("sandboxes", "run", config, id);
+}
+
 test("ctr runs containers in a sandbox of our shim, which outlives its daemon", {
   skip: skipReason(CHAIN),
 }, async () => {
   await using stack = new Stack(CHAIN);
   await stack.start();
-  const config = join(stack.folder, "pod.json");
-  const namespaces = ["ipc", "uts", "pid"].map((type) => ({ type }));
-  writeFileSync(config, JSON.stringify({ ociVersion: "1.0.2", hostname: "pod", linux: { namespaces } }));
-  const made = await stack.ctr("sandboxes", "run", config, "s1");
+  const made = await runSandbox(stack, "s1");
   assert.deepEqual([made.status, made.stdout], [0, "s1\n"], made.stderr);
   assert.equal(stack.shims().length, 1);
   for (const id of ["c1", "c2"]) {
@@ -51,10 +55,7 @@ test("what a killed shim held of a sandbox is removed by a daemon that knows no 
 }, async () => {
   await using stack = new Stack(CHAIN);
   await stack.start();
-  const config = join(stack.folder, "pod.json");
-  const namespaces = ["ipc", "uts", "pid"].map((type) => ({ type }));
-  writeFileSync(config, JSON.stringify({ ociVersion: "1.0.2", hostname: "pod", linux: { namespaces } }));
-  assert.equal((await stack.ctr("sandboxes", "run", config, "s2")).status, 0);
+  assert.equal((await runSandbox(stack, "s2")).status, 0);
   assert.equal((await stack.ctr("run", "-d", "--sandbox", "s2", IMAGE, "c3", "sleep", "1000")).status, 0);
   const shim = stack.shims()[0]!;
   const holders = () => spawnSync("pgrep", ["-x", "-f", "sandbox s2"], { encoding: "utf8" }).stdout.trim();

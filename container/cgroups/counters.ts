@@ -1,6 +1,7 @@
 // How the kernel writes numbers into control files, read back: single ones, tables, lists of processors, pressure.
 
-import { readTextIfThere } from "../../linux/fd.ts";
+import { ENOENT, errnoOf } from "../../linux/errno.ts";
+import { listDirectory, readTextIfThere } from "../../linux/fd.ts";
 
 /** A file of one controller's directory; null when either is missing. */
 export type ReadFile = (controller: string, file: string) => string | null;
@@ -67,14 +68,27 @@ export function pressure(text: string | null): { psi?: Record<string, Pressure> 
   return Object.keys(psi).length === 0 ? {} : { psi };
 }
 
-/** The sizes of huge pages as control files name them: 2MB, 1GB. */
-export function hugePageSizes(names: readonly string[]): string[] {
-  return names.flatMap((name) => {
-    const kilobytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]);
-    if (Number.isNaN(kilobytes)) return [];
-    if (kilobytes >= 1 << 20) return [`${kilobytes / (1 << 20)}GB`];
-    return [kilobytes >= 1 << 10 ? `${kilobytes / (1 << 10)}MB` : `${kilobytes}KB`];
-  });
+const HUGE_PAGES = "/sys/kernel/mm/hugepages";
+
+/** This machine's sizes of huge pages as control files name them, smallest first: "64KB", "2MB", "1GB". */
+export function hugePageSizes(): string[] {
+  try {
+    return hugePageSizesOf(listDirectory(HUGE_PAGES).map(({ name }) => name));
+  } catch (thrown) {
+    if (errnoOf(thrown) === ENOENT) return [];
+    throw thrown;
+  }
+}
+
+export function hugePageSizesOf(names: readonly string[]): string[] {
+  const sizes = names.map((name) => Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]));
+  const known = sizes.filter((size) => !Number.isNaN(size));
+  return known.sort((one, other) => one - other).map(sizeName);
+}
+
+function sizeName(kilobytes: number): string {
+  if (kilobytes >= 1 << 20) return `${kilobytes / (1 << 20)}GB`;
+  return kilobytes >= 1 << 10 ? `${kilobytes / (1 << 10)}MB` : `${kilobytes}KB`;
 }
 
 export function reader(directoryOf: (controller: string) => string | null): ReadFile {

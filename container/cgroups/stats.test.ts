@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hugePageSizes, type ReadFile } from "./counters.ts";
+import { hugePageSizesOf, type ReadFile } from "./counters.ts";
 import * as legacy from "./stats-legacy.ts";
 import * as unified from "./stats-unified.ts";
 
@@ -125,7 +125,7 @@ test("v2: io.stat becomes v1's tables, and pressure of each kind stands beside i
   });
 });
 
-test("huge page sizes are named as the kernel's control files name them", () => {
+test("huge page sizes are named as the kernel's control files name them, smallest first", () => {
   const names = ["hugepages-2048kB", "hugepages-1048576kB", "hugepages-64kB", "other"];
-  assert.deepEqual(hugePageSizes(names), ["2MB", "1GB", "64KB"]);
+  assert.deepEqual(hugePageSizesOf(names), ["64KB", "2MB", "1GB"]);
 });

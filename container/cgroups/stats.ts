@@ -1,8 +1,6 @@
 // What a container used, read from its cgroups, in the shape of `runc events`: members that are zero and that the
 // original leaves out then are left out. v1's files are in stats-legacy.ts, v2's in stats-unified.ts.
 
-import { ENOENT, errnoOf } from "../../linux/errno.ts";
-import { listDirectory } from "../../linux/fd.ts";
 import { count, hugePageSizes, nonZero, reader } from "./counters.ts";
 import { directoryOf } from "./limits.ts";
 import { type Cgroups, processesIn } from "./manager.ts";
@@ -37,17 +35,8 @@ export function readStats(cgroups: Cgroups, resctrl: object = {}): Stats {
     memory: memory(read),
     pids: nonZero({ current: current ?? BigInt(counted === null ? 0 : processesIn(counted).length), limit }),
     blkio: blkio(read),
-    hugetlb: hugetlb(read, hugePageSizes(hugePageDirectories())),
+    hugetlb: hugetlb(read, hugePageSizes()),
     intel_rdt: resctrl,
     network_interfaces: null,
   };
-}
-
-function hugePageDirectories(): string[] {
-  try {
-    return listDirectory("/sys/kernel/mm/hugepages").map(({ name }) => name);
-  } catch (thrown) {
-    if (errnoOf(thrown) === ENOENT) return [];
-    throw thrown;
-  }
 }

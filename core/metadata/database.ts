@@ -128,6 +128,8 @@ export class Database implements AsyncDisposable {
   private readonly tables: ReadonlyMap<string, Table<unknown>>;
   private readonly worker: Worker;
   private readonly pending = new Map<number, Pending>();
+  /** What this turn of the event loop has changed: it goes to the worker together. */
+  private unsent: WriterRequest[] = [];
   private nextId = 1;
   private broken: Failure | null = null;
   private closed: Promise<void> | null = null;
@@ -186,8 +188,14 @@ export class Database implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.pending.set(id, { change, resolve, reject });
       this.worker.ref();
-      this.worker.postMessage({ id, sync: durability === "acknowledged", rows: change.rows } satisfies WriterRequest);
+      if (this.unsent.length === 0) queueMicrotask(() => this.post());
+      this.unsent.push({ id, sync: durability === "acknowledged", rows: change.rows });
     });
+  }
+
+  private post(): void {
+    this.worker.postMessage(this.unsent);
+    this.unsent = [];
   }
 
   private settle(reply: WriterReply): void {

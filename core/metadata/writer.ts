@@ -63,14 +63,14 @@ export class Writer {
       port.postMessage(reply);
     };
 
-    port.on("message", (request: WriterRequest | null) => {
-      if (request === null) {
+    port.on("message", (requests: WriterRequest[] | null) => {
+      if (requests === null) {
         flush();
         database.close();
         port.close();
         return;
       }
-      queue.push(request);
+      queue.push(...requests);
       if (!scheduled) setImmediate(flush);
       scheduled = true;
     });

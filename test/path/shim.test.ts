@@ -130,7 +130,9 @@ test("a process killed for want of memory is told before its container's exit", 
   await lab.task.start({ id: lab.id });
   assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 3);
   await lab.eventually("the exit", () => lab.topics().includes("/tasks/exit"));
-  assert.deepEqual(lab.topics(), ["/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit"]);
+  // While the killed one's memory comes back, the kernel may kill the other, too: each kill is told.
+  const topics = lab.topics().filter((topic, at, all) => topic !== all[at - 1]);
+  assert.deepEqual(topics, ["/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit"]);
 });
 
 test("two hundred executed processes leave no descriptor, no zombie and little memory", { skip }, async () => {

@@ -210,7 +210,10 @@ async function figures(sides: Sides, pressure: boolean): Promise<unknown> {
     if (typeof one === "bigint" || typeof one === "number") return fixed.has(key) ? String(one) : "a number";
     return one;
   });
-  return { typeUrl, figures: JSON.parse(plain) };
+  const told = JSON.parse(plain) as { hugetlb: { pagesize: string }[] };
+  // The original tells sizes of huge pages in the random order of a Go map.
+  told.hugetlb.sort((one, other) => one.pagesize.localeCompare(other.pagesize));
+  return { typeUrl, figures: told };
 }
 
 const DEBIAN: Sides = { shim: ORIGINAL, second: true };

@@ -1,27 +1,12 @@
-// What both versions of control groups tell in the same way: huge pages by size, RDMA devices, block devices' names,
-// and (v2 alone) pressure.
+// What both versions of control groups tell in the same way: RDMA devices, block devices' names, and (v2 alone)
+// pressure.
 
-import { listDirectory, readTextIfThere, stat } from "../../../linux/fd.ts";
+import { readTextIfThere } from "../../../linux/fd.ts";
 import { toNumber } from "./group.ts";
 
-const HUGE_PAGES = "/sys/kernel/mm/hugepages";
 const PARTITIONS_LIMIT = 1 << 20;
 /** What "max" is in a field of 32 bits. */
 const NO_LIMIT_32 = 0xffff_ffff;
-
-/** As the files of the controller name them: "2MB", "1GB", "64KB". */
-export function hugePageSizes(): string[] {
-  if (stat(HUGE_PAGES) === null) return [];
-  const sizes = listDirectory(HUGE_PAGES).map(({ name }) => Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0));
-  return sizes.filter((size) => size > 0).map(sizeName);
-}
-
-function sizeName(kilobytes: number): string {
-  const units = ["KB", "MB", "GB"];
-  let [size, unit] = [kilobytes, 0];
-  for (; size >= 1024 && size % 1024 === 0 && unit < units.length - 1; unit++) size /= 1024;
-  return `${size}${units[unit]}`;
-}
 
 /** Lines of "mlx4_0 hca_handle=2 hca_object=max". */
 export function rdmaEntries(text: string | null): { device: string; hcaHandles: number; hcaObjects: number }[] {

@@ -13,8 +13,9 @@ import {
   RdmaStat,
   Throttle,
 } from "../../../api/task/gen/cgroups_v1.ts";
+import { hugePageSizes } from "../../../container/cgroups/counters.ts";
 import { camel, type Group, readGroupFile, readNumber, readTable, toNumber } from "./group.ts";
-import { blockDevices, hugePageSizes, rdmaEntries } from "./stats-parts.ts";
+import { blockDevices, rdmaEntries } from "./stats-parts.ts";
 
 /** Nanoseconds of one tick of cpuacct.stat (USER_HZ is 100 on every Linux). */
 const TICK = 10_000_000n;

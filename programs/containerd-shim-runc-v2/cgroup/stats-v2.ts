@@ -12,8 +12,9 @@ import {
   type PSIStats,
   RdmaStat,
 } from "../../../api/task/gen/cgroups_v2.ts";
+import { hugePageSizes } from "../../../container/cgroups/counters.ts";
 import { camel, type Group, readGroupFile, readNumber, readTable, toNumber } from "./group.ts";
-import { hugePageSizes, pressure, rdmaEntries } from "./stats-parts.ts";
+import { pressure, rdmaEntries } from "./stats-parts.ts";
 
 /** What a limit of "max" is in the message. */
 const NO_LIMIT = 2n ** 64n - 1n;

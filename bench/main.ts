@@ -1,5 +1,6 @@
 // `npm run bench`: every promised number beside the original, in one run. Text on stdout; --json FILE writes the
-// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, shims, forward, engine, output).
+// figures as JSON; other arguments choose parts by name (runtime, crowd, starts, shims, forward, engine, output,
+// latency).
 
 import { writeFileSync } from "node:fs";
 import { type Figure, format } from "./harness.ts";
@@ -16,6 +17,7 @@ const PARTS: Readonly<Record<string, () => Promise<{ run: () => AsyncGenerator<F
   forward: () => import("./forward.ts"),
   engine: () => import("./engine.ts"),
   output: () => import("./output.ts"),
+  latency: async () => ({ run: (await import("./output.ts")).runLatency }),
 };
 
 const figures: Figure[] = [];

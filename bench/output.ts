@@ -55,7 +55,21 @@ interface Load {
   bytes: number;
 }
 
-export async function* run(): AsyncGenerator<Figure> {
+export function run(): AsyncGenerator<Figure> {
+  return beside(async function* (sides, folder) {
+    yield* throughput(sides, folder);
+    yield* clients(sides, folder);
+    yield* crowd(sides, folder);
+  });
+}
+
+export function runLatency(): AsyncGenerator<Figure> {
+  return beside(latency);
+}
+
+type Part = (sides: readonly Side[], folder: string) => AsyncGenerator<Figure>;
+
+async function* beside(part: Part): AsyncGenerator<Figure> {
   const folder = mkdtempSync(join(tmpdir(), "gantry-bench-output-"));
   try {
     await using lab = new Lab();
@@ -77,10 +91,7 @@ export async function* run(): AsyncGenerator<Figure> {
         daemons: () => Object.values(original.pids),
       },
     ];
-    yield* throughput(sides, folder);
-    yield* clients(sides, folder);
-    yield* crowd(sides, folder);
-    yield* latency(sides, folder);
+    yield* part(sides, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

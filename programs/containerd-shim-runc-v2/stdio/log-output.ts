@@ -120,8 +120,9 @@ export function openLogOutput(loop: Loop, uri: string, how: LogParts): LogOutput
       const sink: Sink = {
         resume: () => {},
         write(chunk) {
-          lines.write(stream, chunk);
+          // Who waits for it gets it first: what they have is told of the chunk's beginning, so this may be repeated.
           const room = server?.write(stream, chunk) ?? true;
+          lines.write(stream, chunk);
           journal.places[stream] += chunk.length;
           return room;
         },

@@ -41,7 +41,7 @@ export interface ContainerStreams {
 }
 
 export interface OutputSink {
-  /** Copies the piece. A promise: no more pieces may come before it is fulfilled. */
+  /** Copies the piece. A promise: what is at hand may still come, and no more before it is fulfilled. */
   take(type: 1 | 2, bytes: Uint8Array): Promise<void> | null;
   ended(error: string | null): void;
 }

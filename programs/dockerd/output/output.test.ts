@@ -258,10 +258,9 @@ test("a slow client gets every byte in order, from memory and from disk", () =>
     for (let number = 0; number < 500; number++) assert.equal(queue.push(piece(number)), null);
     assert.equal(readdirSync(folder).length, 0, "the file on disk has no name");
     let text = "";
-    const reading = (async () => {
-      for (let part = await queue.next(); part !== null; part = await queue.next())
-        text += Buffer.from(part).toString();
-    })();
+    const reading = queue.drain(async (part) => {
+      text += Buffer.from(part).toString();
+    });
     await new Promise((resolve) => setTimeout(resolve, 5));
     for (let number = 500; number < 600; number++) queue.push(piece(number));
     queue.end();
@@ -312,11 +311,36 @@ test("where somebody else keeps what a client has not taken, its pusher waits un
   });
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(room, false);
-  for (let taken = 0; taken < 3; taken++) await queue.next();
+  let taken = 0;
+  const ended = queue.drain(async () => {
+    if (++taken === 3) await pushed[3];
+  });
   await pushed[3];
   queue.end("why");
-  await queue.next();
-  assert.deepEqual([await queue.next(), queue.error], [null, "why"]);
+  await ended;
+  assert.deepEqual([taken, queue.error], [4, "why"]);
+});
+
+test("a client that has taken everything gets what comes before its pusher goes on", async () => {
+  using queue = new SpillQueue(null, () => assert.fail("it reads"));
+  const [written, done]: [number[], (() => void)[]] = [[], []];
+  const ended = queue.drain((piece) => {
+    written.push(piece[0]!);
+    return new Promise((resolve) => done.push(resolve));
+  });
+  const push = (byte: number) => queue.push(Uint8Array.of(byte));
+  push(1);
+  assert.deepEqual(written, [1]);
+  push(2);
+  assert.deepEqual(written, [1], "one at a time");
+  done[0]!();
+  await new Promise(setImmediate);
+  assert.deepEqual(written, [1, 2]);
+  queue.end();
+  push(3);
+  done[1]!();
+  await ended;
+  assert.deepEqual(written, [1, 2]);
 });
 
 test("log options are read with Docker's units and refused in its words", () => {

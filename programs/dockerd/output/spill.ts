@@ -3,7 +3,7 @@
 // wait; a client that takes nothing for a while then is given up.
 //
 //     push ─▶ pieces in memory ─▶ file ─▶ late: what came when both were full (its pusher waits)
-//                 └─▶ next
+//       └──────────┴─▶ drain: a client that has taken all before gets what comes at once
 
 import { closeSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -34,7 +34,10 @@ export class SpillQueue implements Disposable {
   #late: Uint8Array[] = [];
   #ended = false;
   #disposed = false;
+  /** Set while `drain` has nothing to give. */
   #wake: (() => void) | null = null;
+  #write: (piece: Uint8Array) => Promise<void> = () => Promise.resolve();
+  #direct: Promise<void> | null = null;
   #full: { room: Promise<void>; made: () => void; limit: NodeJS.Timeout | null } | null = null;
 
   /** `stalled` is called when a container waited long enough. */
@@ -43,9 +46,14 @@ export class SpillQueue implements Disposable {
     this.#stalled = stalled;
   }
 
-  /** Takes over the bytes. A promise: no more may come before it is fulfilled. */
+  /** Takes over the bytes. A promise: what is at hand may still come, and no more before it is fulfilled. */
   push(bytes: Uint8Array): Promise<void> | null {
     if (this.#disposed || this.#ended) return null;
+    if (this.#wake !== null) {
+      this.#direct = this.#write(bytes);
+      this.#notify();
+      return null;
+    }
     const inMemory = this.#written === this.#taken && this.#late.length === 0;
     if (inMemory && (this.directory === null || this.#memory + bytes.length <= MAX_MEMORY_BYTES)) {
       this.#pieces.push(bytes);
@@ -64,18 +72,33 @@ export class SpillQueue implements Disposable {
     this.#notify();
   }
 
-  /** The next bytes; null at the end, or once disposed. */
-  async next(): Promise<Uint8Array | null> {
+  /** Gives all to `write`, in order and one piece at a time. Resolves at the end, or once disposed; rejects with what
+   *  `write` rejects with. Called once. */
+  async drain(write: (piece: Uint8Array) => Promise<void>): Promise<void> {
+    this.#write = write;
     for (;;) {
-      if (this.#disposed) return null;
-      if (this.#pieces.length === 0 && this.#written === this.#taken) this.#takeLate();
-      if (this.#pieces.length > 0) return this.#progress(this.#join());
-      if (this.#written > this.#taken) return this.#progress(this.#unspill());
-      if (this.#ended) return null;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      const piece = this.#next();
+      if (piece !== null) await write(piece);
+      else if (this.#ended || this.#disposed) return;
+      else await this.#more();
     }
+  }
+
+  #next(): Uint8Array | null {
+    if (this.#disposed) return null;
+    if (this.#pieces.length === 0 && this.#written === this.#taken) this.#takeLate();
+    if (this.#pieces.length > 0) return this.#progress(this.#join());
+    return this.#written > this.#taken ? this.#progress(this.#unspill()) : null;
+  }
+
+  /** Until there is something to do, and what was written meanwhile is written. */
+  async #more(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    const direct = this.#direct;
+    this.#direct = null;
+    await direct;
   }
 
   [Symbol.dispose](): void {

@@ -24,11 +24,10 @@ import {
   type Places,
 } from "../../../api/task/attach.ts";
 import { decodeUtf8 } from "../../../base/bytes.ts";
-import { Failure } from "../../../base/errors.ts";
-import type { Connection } from "../../../base/runtime.ts";
-import { connectUnix } from "../../../runtime/node/socket.ts";
+import { Failure, messageOf } from "../../../base/errors.ts";
+import { connectPushed, type PushedConnection, type Receiver } from "../../../runtime/node/pushed.ts";
 import type { OutputSink } from "../containers/container.ts";
-import { FrameReader } from "./frames.ts";
+import { type Frame, FrameReader } from "./frames.ts";
 
 /** Milliseconds the shim has for its answer to a subscription. */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
@@ -54,7 +53,7 @@ export class Subscription implements Disposable {
   readonly #mask: number;
   readonly #sink: OutputSink;
   readonly #setFinished: () => void;
-  #connection: Connection | null = null;
+  #connection: PushedConnection | null = null;
   /** Up to where the sink has the output; null until a shim has said where it stands. */
   #places: Places | null = null;
   #disposed = false;
@@ -120,51 +119,61 @@ export class Subscription implements Disposable {
 
   /** Once the shim has answered; then it is read until the connection ends. */
   async #subscribe(): Promise<Reading> {
-    const connection = await connectUnix(this.#path);
+    const { promise: answered, resolve: subscribed } = Promise.withResolvers<void>();
+    const { promise: end, resolve: ended } = Promise.withResolvers<End>();
+    const connection = await connectPushed(this.#path, this.#receiver(subscribed, ended), PIECE);
     this.#connection = connection;
-    const { promise: answered, resolve, reject } = Promise.withResolvers<void>();
-    answered.catch(() => {});
+    const had = this.#places === null ? [] : encodePlaces(this.#places);
+    connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(this.#mask, ...had)));
+    let late = false;
     const timer = setTimeout(() => {
+      late = true;
       connection.close();
-      reject(new Failure("deadline_exceeded", "the shim did not answer a subscription"));
     }, SUBSCRIBE_TIMEOUT_MS);
-    try {
-      const had = this.#places === null ? [] : encodePlaces(this.#places);
-      await connection.write(attachFrame(FRAME_SUBSCRIBE, Uint8Array.of(this.#mask, ...had)));
-      const end = this.#read(connection, resolve);
-      await Promise.race([answered, end]);
-      return { end };
-    } finally {
-      clearTimeout(timer);
-    }
+    await Promise.race([answered, end]);
+    clearTimeout(timer);
+    if (late) throw new Failure("deadline_exceeded", "the shim did not answer a subscription");
+    return { end };
   }
 
-  async #read(connection: Connection, subscribed: () => void): Promise<End> {
+  #receiver(subscribed: () => void, ended: (end: End) => void): Receiver {
     const reader = new FrameReader();
     // A connection that ends before its answer is one that nobody had taken.
     const end: End = { told: false, error: null };
-    const piece = new Uint8Array(PIECE);
-    try {
-      for (;;) {
-        const count = await connection.read(piece);
-        if (count === 0) break;
-        for (const { type, payload } of reader.push(piece.subarray(0, count))) {
-          if (type === FRAME_STDOUT || type === FRAME_STDERR) {
-            if (this.#places !== null) this.#places[type === FRAME_STDOUT ? "stdout" : "stderr"] += payload.length;
-            await this.#sink.take(type, payload);
-          } else if (type === FRAME_SUBSCRIBED) {
-            // One that says nothing of it never tells the end.
-            end.told = payload.length === 0;
-            if (payload.length > PLACES_LENGTH) this.#places = decodePlaces(payload.subarray(1));
-            subscribed();
-          } else if (type === FRAME_END) end.told = true;
-          else if (type === FRAME_ERROR) end.error = decodeUtf8(payload);
+    return {
+      take: (bytes) => {
+        const waits: Promise<void>[] = [];
+        try {
+          for (const frame of reader.push(bytes)) {
+            const room = this.#frame(frame, end, subscribed);
+            if (room !== null) waits.push(room);
+          }
+        } catch (thrown) {
+          end.error ??= messageOf(thrown);
+          this.#connection?.close();
         }
-      }
-    } catch (thrown) {
-      if (end.told) end.error = (thrown as Error).message;
+        return waits.length === 0 ? null : Promise.all(waits);
+      },
+      ended: (error) => {
+        if (error !== null && end.told) end.error = error.message;
+        ended(end);
+      },
+    };
+  }
+
+  /** A promise: the sink has enough. */
+  #frame({ type, payload }: Frame, end: End, subscribed: () => void): Promise<void> | null {
+    if (type === FRAME_STDOUT || type === FRAME_STDERR) {
+      if (this.#places !== null) this.#places[type === FRAME_STDOUT ? "stdout" : "stderr"] += payload.length;
+      return this.#sink.take(type, payload);
     }
-    connection.close();
-    return end;
+    if (type === FRAME_SUBSCRIBED) {
+      // One that says nothing of it never tells the end.
+      end.told = payload.length === 0;
+      if (payload.length > PLACES_LENGTH) this.#places = decodePlaces(payload.subarray(1));
+      subscribed();
+    } else if (type === FRAME_END) end.told = true;
+    else if (type === FRAME_ERROR) end.error = decodeUtf8(payload);
+    return null;
   }
 }

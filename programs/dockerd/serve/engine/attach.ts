@@ -88,9 +88,7 @@ export class ClientAttachment implements Attachment {
   async serve(stream: ByteStream, detached: () => void, settled: Promise<void> = Promise.resolve()): Promise<void> {
     const input = this.#readInput(stream, detached).catch(() => {});
     try {
-      for (let piece = await this.#queue.next(); piece !== null; piece = await this.#queue.next()) {
-        await stream.write(piece);
-      }
+      await this.#queue.drain((piece) => stream.write(piece));
       const { error } = this.#queue;
       if (error !== null) await stream.write(this.#words(error));
       if (!this.#detached) await settled;

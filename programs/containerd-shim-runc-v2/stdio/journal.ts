@@ -32,6 +32,7 @@ const MAGIC = 0x334a4c47; // "GLJ3"
 const PAGE = 4096;
 const SEAL_OFFSET = 512;
 const SEAL_LENGTH = 16;
+const SEAL_END = SEAL_OFFSET + SEAL_LENGTH;
 const CHUNK = 1024;
 const HELD = 17 * PAGE;
 /** Bytes of an unfinished line and, before it, of which line it is the rest: parts sent, time, id. */
@@ -79,6 +80,8 @@ export class Journal {
   /** As an entry has them. */
   #held = [0, 0, 0, 0];
   #clients = 0;
+  /** Both entries tell the same of where things stand, so a chunk at hand is a store of two words and the switch. */
+  #alike = false;
   /** Bytes of each place of unfinished lines that have their room. */
   readonly #rooms = [0, 0, 0, 0];
   /** The large chunk has its room. */
@@ -120,9 +123,11 @@ export class Journal {
     if (this.#flow >= FLOW.end) this.#done(this.#flow - FLOW.end);
   }
 
-  /** The log as it was opened, when there was nothing to recover. */
+  /** The log as it is before anything is written, when there was nothing to recover; a file that others write to, too,
+   *  before each read. */
   opened(place: LogPlace): void {
     this.#place = place;
+    this.#alike = false;
   }
 
   appended(records: number): void {
@@ -134,6 +139,7 @@ export class Journal {
     this.#before += this.#since;
     this.#since = 0;
     this.#place = place;
+    this.#alike = false;
     if (this.#bytes !== null) this.#enter(this.#flow, this.#count);
   }
 
@@ -193,6 +199,7 @@ export class Journal {
     const leaveOut = this.#flow === FLOW.none ? 0 : records;
     this.#place = place;
     this.#before = leaveOut;
+    this.#alike = false;
     this.#enter(this.#flow, this.#flow === FLOW.none ? 0 : this.#count);
     return leaveOut;
   }
@@ -214,15 +221,16 @@ export class Journal {
     const count = Math.min(Math.max(fd.unread(source), 1), this.#room(limit));
     this.#seal(count);
     this.#enter(FLOW.read + stream, count);
+    const chunk = this.#chunk(count);
     let got: number | null = 0;
     try {
-      got = fd.read(source, this.#chunk(count));
+      got = fd.read(source, chunk);
     } catch {
       // As the end: a FIFO that cannot be read cannot be helped.
     }
-    if (got === null || got === 0) this.#enter(FLOW.none, 0);
-    else if (got < count) this.#enter(this.#flow, got);
-    return got === null ? null : this.#chunk(got);
+    if (got === count) return chunk;
+    this.#enter(got === null || got === 0 ? FLOW.none : this.#flow, got ?? 0);
+    return got === null ? null : chunk.subarray(0, got);
   }
 
   #done(stream: number): void {
@@ -231,7 +239,12 @@ export class Journal {
     this.#place.size = this.sizeOf();
     this.#before = 0;
     this.#since = 0;
+    this.#alike = false;
     this.#enter(FLOW.none, 0);
+    const [one, other] = [W.entries, W.entries + W.entrySize];
+    if (this.#words[W.current] === 0) this.#words.copyWithin(other, one, other);
+    else this.#words.copyWithin(one, other, other + W.entrySize);
+    this.#alike = true;
   }
 
   /** Copies the stream's unfinished line to the place that the entry in force does not name. */
@@ -272,12 +285,20 @@ export class Journal {
   }
 
   #enter(flow: number, count: number): void {
-    [this.#flow, this.#count] = [flow, count];
+    this.#flow = flow;
+    this.#count = count;
     const words = this.#words;
     const next = words[W.current] === 0 ? 1 : 0;
     const at = W.entries + next * W.entrySize;
     words[at + E.flow] = flow;
     words[at + E.count] = count;
+    if (!this.#alike) this.#tell(at);
+    words[W.current] = next;
+  }
+
+  /** Where things stand, into the entry at this word. */
+  #tell(at: number): void {
+    const words = this.#words;
     setNumber(words, at + E.size, this.#place.size);
     words[at + E.inode] = Number(this.#place.inode & 0xffff_ffffn);
     words[at + E.inode + 1] = Number(this.#place.inode >> 32n);
@@ -285,28 +306,23 @@ export class Journal {
     words.set(this.#held, at + E.held);
     setNumber(words, at + E.places, this.places.stdout);
     setNumber(words, at + E.places + 2, this.places.stderr);
-    words[W.current] = next;
   }
 
   #chunk(count: number): Uint8Array {
     return this.#bytes!.subarray(CHUNK, CHUNK + count);
   }
 
-  /** Where the read will end, and what lies there before: bytes that no one can foresee, and no text has. */
-  #sealPlace(count: number): { chunk: Uint8Array; seal: Uint8Array } {
-    const length = Math.min(count, SEAL_LENGTH);
-    const [end, sealEnd] = [CHUNK + count, SEAL_OFFSET + SEAL_LENGTH];
-    return { chunk: this.#bytes!.subarray(end - length, end), seal: this.#bytes!.subarray(sealEnd - length, sealEnd) };
-  }
-
+  /** Where the read will end lie bytes that no one can foresee, and no text has. */
   #seal(count: number): void {
-    const { chunk, seal } = this.#sealPlace(count);
-    chunk.set(seal);
+    const length = Math.min(count, SEAL_LENGTH);
+    this.#bytes!.copyWithin(CHUNK + count - length, SEAL_END - length, SEAL_END);
   }
 
   #sealed(): boolean {
-    const { chunk, seal } = this.#sealPlace(this.#count);
-    return seal.every((byte, at) => byte === chunk[at]);
+    const end = CHUNK + this.#count;
+    const length = Math.min(this.#count, SEAL_LENGTH);
+    const seal = this.#bytes!.subarray(SEAL_END - length, SEAL_END);
+    return seal.every((byte, at) => byte === this.#bytes![end - length + at]);
   }
 
   #use(bytes: Bytes): void {

@@ -2,8 +2,7 @@
 // when it was deleted; of a detached task they stay, because the shim goes on using them.
 
 import { spawnSync } from "node:child_process";
-import { constants, lstatSync, mkdirSync, mkdtempSync, openSync, rmdirSync, rmSync } from "node:fs";
-import { Socket } from "node:net";
+import { lstatSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Failure } from "../../../base/errors.ts";
 
@@ -46,21 +45,4 @@ export function removeFifos(paths: readonly string[]): void {
 
 function isFifo(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true;
-}
-
-/** Opened before the writer comes: this does not wait, and there is no end before the first writer left. */
-export function openReader(path: string): Socket {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: true, writable: false });
-}
-
-/** Only to be there: neither reads nor writes. */
-export function openHeld(path: string): number {
-  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-}
-
-/** Opened for both ways, so that what is written before the shim opens its end is kept instead of refused. */
-export function openWriter(path: string): Socket {
-  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: false, writable: true });
 }

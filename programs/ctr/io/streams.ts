@@ -6,7 +6,8 @@
 import { closeSync, existsSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { TaskIo } from "../../../core/tasks/tasks.ts";
-import { type Fifos, makeFifos, openHeld, openReader, openWriter } from "./fifos.ts";
+import { holdFifo, openFifoEarly, openFifoReader } from "../../../runtime/node/fifo.ts";
+import { type Fifos, makeFifos } from "./fifos.ts";
 
 /** After the process ended: silence this long on an open FIFO means that its shim is gone. Milliseconds. */
 const SILENCE_LIMIT = 2000;
@@ -68,7 +69,7 @@ export class ProcessIo {
   /** For a detached task: a shim that opens a FIFO waits until its other end is open, too. The caller closes it. */
   hold(): Disposable {
     const { stdin, stdout, stderr } = this.io;
-    const held = [stdin, stdout, stderr].filter(isFifo).map(openHeld);
+    const held = [stdin, stdout, stderr].filter(isFifo).map(holdFifo);
     return {
       [Symbol.dispose]() {
         for (const fd of held) closeSync(fd);
@@ -117,9 +118,9 @@ export class ProcessIo {
   }
 
   #read(path: string, into: NodeJS.WriteStream): void {
-    const reader = openReader(path);
+    const reader = openFifoReader(path);
     this.#readers.push(reader);
-    this.#held.push(openHeld(path));
+    this.#held.push(holdFifo(path));
     this.#open++;
     reader.on("data", () => {
       this.#lastData = Date.now();
@@ -134,7 +135,7 @@ export class ProcessIo {
   }
 
   #write(path: string): void {
-    const input = openWriter(path);
+    const input = openFifoEarly(path);
     this.#input = input;
     input.on("error", () => {});
     process.stdin.on("error", () => {});

@@ -9,8 +9,8 @@
 import { closeSync, constants, existsSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { codeOf } from "../../../base/errors.ts";
+import { holdFifo, openFifoReader, openFifoWriter } from "../../../runtime/node/fifo.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
-import { openFifoReader, openFifoWriter } from "./fifos.ts";
 import type { LogWriter } from "./logwriter.ts";
 
 export interface FifoPaths {
@@ -88,7 +88,7 @@ export class FifoStreams implements ContainerStreams {
     if (!existsSync(path)) return;
     const reader = openFifoReader(path);
     this.#readers.push(reader);
-    this.#held.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+    this.#held.push(holdFifo(path));
     this.#open++;
     reader.on("data", (piece: Buffer) => {
       const full = this.#hand(type, piece);

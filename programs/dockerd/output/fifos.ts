@@ -3,8 +3,7 @@
 // wanted.
 
 import { spawn } from "node:child_process";
-import { constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { Socket } from "node:net";
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Failure } from "../../../base/errors.ts";
 
@@ -59,18 +58,6 @@ export class FifoPool {
     });
     this.#ready.push(...paths);
   }
-}
-
-/** The reading side, before anybody writes: opening does not wait, and there is no end before the first writer left. */
-export function openFifoReader(path: string): Socket {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: true, writable: false, allowHalfOpen: true });
-}
-
-/** The writing side; fails with ENXIO while nobody reads. */
-export function openFifoWriter(path: string): Socket {
-  const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: false, writable: true, allowHalfOpen: true });
 }
 
 /** Folders of containers that are gone. */

@@ -11,6 +11,7 @@ import { readAt } from "../../../linux/fd.ts";
 import type { Around, Moment, RecordFormat, StreamName } from "./records.ts";
 
 const NEWLINE = 10;
+const ESCAPED_NEWLINE = "\\n";
 /** Longer than any record. */
 const TAIL = 128 << 10;
 
@@ -19,6 +20,8 @@ export class JsonRecords implements RecordFormat {
   readonly exact = false;
   readonly #attrs: string;
   #prefix: Uint8Array | null = null;
+  /** Made last, and for what: all records of a chunk, and all parts of a line, bear one time. */
+  #suffix: { stream: StreamName; time: bigint; bytes: Uint8Array } | null = null;
 
   constructor(attrs: Readonly<Record<string, string>>) {
     const text = JSON.stringify(attrs).replace(/[<>&]/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
@@ -26,9 +29,14 @@ export class JsonRecords implements RecordFormat {
   }
 
   around(stream: StreamName, { time, part }: Moment): Around {
-    const newline = part === null || part.last ? "\\n" : "";
-    const suffix = `${newline}","stream":"${stream}",${this.#attrs}"time":"${formatTime(time)}"}\n`;
-    return { prefix: (this.#prefix ??= encodeUtf8('{"log":"')), suffix: encodeUtf8(suffix) };
+    this.#prefix ??= encodeUtf8('{"log":"');
+    if (this.#suffix?.time !== time || this.#suffix.stream !== stream) {
+      const text = `${ESCAPED_NEWLINE}","stream":"${stream}",${this.#attrs}"time":"${formatTime(time)}"}\n`;
+      this.#suffix = { stream, time, bytes: encodeUtf8(text) };
+    }
+    const { bytes } = this.#suffix;
+    const whole = part === null || part.last;
+    return { prefix: this.#prefix, suffix: whole ? bytes : bytes.subarray(ESCAPED_NEWLINE.length) };
   }
 
   whole(bytes: Uint8Array, length: number): { records: number; length: number } {

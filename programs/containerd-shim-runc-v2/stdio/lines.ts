@@ -65,10 +65,11 @@ export class LogLines {
     const time = wallNanoseconds();
     this.#file.look(time);
     this.#buffer ??= new Uint8Array(chunk.length > SMALL_CHUNK ? LARGE_BUFFER : SMALL_BUFFER);
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.held[stream] === null) at = this.#lines(stream, chunk, { at, time });
-      if (at < chunk.length) at = this.#piece(stream, chunk, { at, time });
+    for (let at = 0; at < chunk.length; ) {
+      const newline = chunk.indexOf(NEWLINE, at);
+      const short = newline >= 0 && newline - at < LOG_PART && this.held[stream] === null;
+      const next = short ? this.#lines(stream, chunk, { at, time }) : at;
+      at = next > at ? next : this.#piece(stream, chunk, { at, newline, time });
     }
     this.#flush();
     if (chunk.length <= SMALL_CHUNK) this.relax();
@@ -90,32 +91,20 @@ export class LogLines {
     this.#buffer = null;
   }
 
-  /** Whole lines, as far as they go; gives where in the chunk it stopped. */
+  /** Whole lines, as far as they go; gives where in the chunk it stopped: at once if no buffer holds the first one. */
   #lines(stream: StreamName, chunk: Uint8Array, from: { at: number; time: bigint }): number {
     const around = this.#format.around(stream, { time: from.time, part: null });
-    let { at } = from;
     for (;;) {
-      const made = this.#make(0, { bytes: chunk, at, end: chunk.length }, around);
-      at = this.#cursor[1]!;
-      if (at === chunk.length || (made === 0 && !this.#grow(chunk, at))) return at;
+      if (this.#make(0, { bytes: chunk, at: from.at, end: chunk.length }, around) > 0) return this.#cursor[1]!;
+      if (this.#records > 0) this.#flush();
+      else if (this.#buffer!.length < LARGE_BUFFER) this.#buffer = new Uint8Array(LARGE_BUFFER);
+      else return from.at;
     }
-  }
-
-  /** The host made nothing: whether that was for want of room, which is there now. */
-  #grow(chunk: Uint8Array, at: number): boolean {
-    if (this.#records > 0) {
-      this.#flush();
-      return true;
-    }
-    const newline = chunk.indexOf(NEWLINE, at);
-    if (newline < 0 || newline - at >= LOG_PART || this.#buffer!.length >= LARGE_BUFFER) return false;
-    this.#buffer = new Uint8Array(LARGE_BUFFER);
-    return true;
   }
 
   /** A line's next piece: to its newline, or to the end of the chunk. */
-  #piece(stream: StreamName, chunk: Uint8Array, from: { at: number; time: bigint }): number {
-    const newline = chunk.indexOf(NEWLINE, from.at);
+  #piece(stream: StreamName, chunk: Uint8Array, from: { at: number; newline: number; time: bigint }): number {
+    const { newline, time } = from;
     const end = newline < 0 ? chunk.length : newline;
     let { at } = from;
     this.held[stream] ??= { bytes: new Uint8Array(0), count: 0, parts: null };
@@ -124,11 +113,11 @@ export class LogLines {
       const taken = LOG_PART - held.count;
       if (taken < LOG_PART) {
         hold(held, chunk.subarray(at, at + taken));
-        const cut = this.#part(held, { bytes: held.bytes, at: 0, end: LOG_PART }, { ...from, stream, last: false });
+        const cut = this.#part(held, { bytes: held.bytes, at: 0, end: LOG_PART }, { time, stream, last: false });
         at += taken;
         held.bytes.copyWithin(0, cut, held.count);
         held.count -= cut;
-      } else at = this.#part(held, { bytes: chunk, at, end: at + LOG_PART }, { ...from, stream, last: false });
+      } else at = this.#part(held, { bytes: chunk, at, end: at + LOG_PART }, { time, stream, last: false });
     }
     if (newline < 0) {
       hold(held, chunk.subarray(at, end));
@@ -140,8 +129,8 @@ export class LogLines {
       hold(held, chunk.subarray(at, end));
       range = { bytes: held.bytes, at: 0, end: held.count };
     }
-    if (held.parts === null) this.#record(range, this.#format.around(stream, { time: from.time, part: null }));
-    else this.#part(held, range, { ...from, stream, last: true });
+    if (held.parts === null) this.#record(range, this.#format.around(stream, { time, part: null }));
+    else this.#part(held, range, { time, stream, last: true });
     return newline + 1;
   }
 

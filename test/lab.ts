@@ -39,7 +39,7 @@ export class Lab implements AsyncDisposable {
   /** Runs a command in the engine's network namespace. */
   inside(...args: readonly string[]): { status: number | null; stdout: string } {
     const line = [`--net=/run/netns/${this.netns}`, "--", ...args];
-    return spawnSync("nsenter", line, { encoding: "utf8", timeout: 10_000 });
+    return spawnSync("nsenter", line, { encoding: "utf8", timeout: 60_000 });
   }
 
   /** Pids of this engine's processes whose command line begins with the program's name. */

@@ -64,7 +64,7 @@ describe("dockerd on our chain", () => {
   test("a second daemon on the same data root is refused with a sentence and status 1", () => {
     const { data, run } = lab.engine.places;
     const args = ["--data-root", data, "--exec-root", `${run}2`, "-H", `unix://${run}2/d.sock`, "-p", `${run}2/d.pid`];
-    const second = spawnSync(DOCKERD, args, { encoding: "utf8", timeout: 10_000 });
+    const second = spawnSync(DOCKERD, args, { encoding: "utf8", timeout: 60_000 });
     assert.equal(second.status, 1);
     assert.match(second.stderr, /is in use by another daemon, PID \d+/);
     rmSync(`${run}2`, { recursive: true, force: true });
@@ -87,7 +87,7 @@ describe("a data root of another engine", () => {
       try {
         mkdirSync(join(root, mark), { recursive: true });
         const args = ["--data-root", root, "--exec-root", `${root}/run`, "-H", `unix://${root}/s`, "-p", `${root}/p`];
-        const result = spawnSync(DOCKERD, args, { encoding: "utf8", timeout: 10_000 });
+        const result = spawnSync(DOCKERD, args, { encoding: "utf8", timeout: 60_000 });
         assert.equal(result.status, 1);
         assert.match(result.stderr, /belongs to another engine/);
         assert.ok(!existsSync(join(root, "containers")), "nothing was made in it");

@@ -21,7 +21,7 @@ export const skip =
 
 export const HOST_ADDRESS = "10.99.0.1";
 const NEIGHBOUR_ADDRESS = "10.99.0.2";
-const START_TIMEOUT = 5000;
+const START_TIMEOUT = 30_000;
 
 export type Place = "host" | "neighbour" | "machine" | { container: string };
 

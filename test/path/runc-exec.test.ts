@@ -133,7 +133,7 @@ describe("kill", () => {
       const id = bench.start(["sh", "-c", script]);
       while (!existsSync(got) || readFileSync(got, "utf8") === "");
       assert.equal(bench.runc(["kill", id, word]).status, 0, bench.lastError());
-      const until = Date.now() + 5000;
+      const until = Date.now() + 30_000;
       while (!readFileSync(got, "utf8").includes(line) && Date.now() < until);
       assert.equal(readFileSync(got, "utf8"), `up\n${line}\n`);
       bench.runc(["delete", "--force", id]);
@@ -146,7 +146,7 @@ describe("kill", () => {
         config.linux.namespaces = config.linux.namespaces.filter(({ type }: Config) => type !== "pid");
       });
       assert.equal(bench.runc(["kill", id, word]).status, 0, bench.lastError());
-      const until = Date.now() + 5000;
+      const until = Date.now() + 30_000;
       while (bench.status(id) !== "stopped" && Date.now() < until);
       assert.equal(bench.status(id), "stopped");
       bench.runc(["delete", "--force", id]);
@@ -170,7 +170,7 @@ describe("kill", () => {
     const pids = () => JSON.parse(bench.runc(["ps", "--format", "json", id]).stdout) ?? [];
     while (pids().length < 3);
     assert.equal(bench.runc(["kill", "--all", id, "KILL"]).status, 0);
-    const until = Date.now() + 5000;
+    const until = Date.now() + 30_000;
     while (pids().length > 0 && Date.now() < until);
     assert.deepEqual(pids(), []);
     bench.runc(["delete", "--force", id]);

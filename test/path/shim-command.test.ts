@@ -26,7 +26,7 @@ const NAMES = [
 ];
 
 function run(name: string, ...args: string[]) {
-  return spawnSync(join(dirname(SHIM), name), args, { encoding: "utf8", input: "", timeout: 10_000 });
+  return spawnSync(join(dirname(SHIM), name), args, { encoding: "utf8", input: "", timeout: 60_000 });
 }
 
 for (const name of NAMES) {

@@ -161,7 +161,7 @@ export class ShimLab implements AsyncDisposable {
       ...how.env,
     };
     const line = [...flags, "-publish-binary", "/bin/false", how.action ?? "start"];
-    const options = { cwd: bundle, env, input: how.input ?? "", timeout: 10_000 };
+    const options = { cwd: bundle, env, input: how.input ?? "", timeout: 60_000 };
     const { status, stdout, stderr } = spawnSync(how.shim ?? this.#sides.shim ?? SHIM, line, {
       ...options,
       stdio: ["pipe", "pipe", "pipe", ...(how.pidfd === undefined ? [] : [how.pidfd])],
@@ -239,7 +239,7 @@ export class ShimLab implements AsyncDisposable {
     return this.events.map((envelope) => envelope.topic);
   }
 
-  async eventually(what: string, condition: () => boolean, timeout = 10_000): Promise<void> {
+  async eventually(what: string, condition: () => boolean, timeout = 60_000): Promise<void> {
     for (const until = Date.now() + timeout; !condition(); await sleep(10)) {
       if (Date.now() > until) throw new Error(`${what} did not come: ${this.topics().join(" ")}`);
     }

@@ -277,7 +277,7 @@ test("a peer of another user is turned away, though the path be open", { skip },
     s.on("error", (e) => { console.log(e.code); }).on("data", () => console.log("data"));
     s.on("close", () => console.log("closed"));`;
   const other = { uid: 65534, gid: 65534, cwd: "/", encoding: "utf8" } as const;
-  const copy = spawnSync(process.execPath, ["-e", script], { ...other, timeout: 10_000 });
+  const copy = spawnSync(process.execPath, ["-e", script], { ...other, timeout: 60_000 });
   if (copy.error !== undefined) return;
   assert.match(copy.stdout, /closed\n$/);
   assert.doesNotMatch(copy.stdout, /data/);

@@ -121,7 +121,7 @@ export class RuntimeEngine implements AsyncDisposable {
 
   /** Runs a command in the engine's namespaces. */
   inside(...line: readonly string[]): number | null {
-    return spawnSync("nsenter", ["-t", String(this.#containerd!.pid), "-n", "-m", ...line], { timeout: 10_000 }).status;
+    return spawnSync("nsenter", ["-t", String(this.#containerd!.pid), "-n", "-m", ...line], { timeout: 60_000 }).status;
   }
 
   /** Shell text with $D (docker), $R (the runtime's flag), $N (a name of its own) and $T (a directory);

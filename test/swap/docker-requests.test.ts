@@ -68,6 +68,8 @@ async function requestsOf(program: string, args: readonly string[]): Promise<Req
   const env = { PATH: process.env["PATH"], HOME: folder, DOCKER_HOST: `unix://${socket}`, FROM_ENV: "value" };
   await new Promise<void>((resolve) => {
     const child = execFile(program, args, { env, cwd: folder, timeout: 20_000 }, () => resolve());
+    // A command may end before it reads any input.
+    child.stdin?.on("error", () => {});
     child.stdin?.end("input");
   });
   return requests;

@@ -198,6 +198,13 @@ export function stateOf(container: Container): State {
   };
 }
 
+/** What `state` says. The original leaves the owner empty there and fills it in `list`. */
+export function stateAsJson(container: Container): string {
+  const { annotations, owner: _, ...rest } = stateOf(container);
+  const some = Object.keys(annotations).length > 0;
+  return JSON.stringify({ ...rest, ...(some ? { annotations } : {}), owner: "" }, null, 2);
+}
+
 /** The name of the user who made the container, by /etc/passwd; "" when that does not say. */
 function ownerOf(directory: string): string {
   const uid = stat(directory)?.uid;

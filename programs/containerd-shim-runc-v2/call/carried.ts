@@ -21,11 +21,14 @@ import {
   startDetached,
 } from "../../../container/detached.ts";
 import { signalContainer } from "../../../container/kill.ts";
+import { pauseContainer, resumeContainer } from "../../../container/pause.ts";
 import { parseConfig } from "../../../container/plan.ts";
+import { pidsAsJson, processesOf } from "../../../container/processes.ts";
 import { isSealed } from "../../../container/seal.ts";
 import { checkProcess } from "../../../container/spec/check.ts";
 import { readProcess } from "../../../container/spec/schema.ts";
-import { loadContainer } from "../../../container/state.ts";
+import { loadContainer, stateAsJson } from "../../../container/state.ts";
+import { resourcesFrom, updateContainer } from "../../../container/update.ts";
 import { formatTime, wallNanoseconds } from "../../../linux/clock.ts";
 import { door } from "../../../linux/door.ts";
 import { variable } from "../../../linux/environment.ts";
@@ -40,7 +43,11 @@ const FIRST_OTHER = 3;
 /** One command of the runtime, from its name on. */
 type Command = (line: { flags: FlagSet; args: readonly string[] }, caller: Caller) => void;
 
-const COMMANDS: Readonly<Record<string, Command>> = { create, start, exec, kill, delete: remove };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  ...{ create, start, exec, kill, delete: remove, state, ps, update },
+  pause: ({ args: [id] }, { root }) => pauseContainer(loadContainer(root, id!)),
+  resume: ({ args: [id] }, { root }) => resumeContainer(loadContainer(root, id!)),
+};
 /** Those that enter a container: the executable must be out of its reach. */
 const ENTERING: readonly string[] = ["create", "exec"];
 
@@ -156,4 +163,24 @@ function remove({ flags, args }: Parameters<Command>[0], caller: Caller): void {
   const force = flags.bool("force", "", "");
   const [id] = flags.parse(args);
   deleteContainer(id!, force.value, caller);
+}
+
+function state({ args: [id] }: Parameters<Command>[0], caller: Caller): void {
+  say(stateAsJson(loadContainer(caller.root, id!)));
+}
+
+function ps({ flags, args }: Parameters<Command>[0], caller: Caller): void {
+  flags.string("format", "", "");
+  const [id] = flags.parse(args);
+  say(pidsAsJson(processesOf(loadContainer(caller.root, id!))));
+}
+
+function update({ flags, args }: Parameters<Command>[0], caller: Caller): void {
+  const file = flags.string("resources", "", "");
+  const [id] = flags.parse(args);
+  updateContainer(loadContainer(caller.root, id!), resourcesFrom(file.value));
+}
+
+function say(text: string): void {
+  fd.writeAll(1, door().encode(text));
 }

@@ -1,9 +1,7 @@
 // `runc pause` and `runc resume`.
 
-import { Failure } from "../../../base/errors.ts";
-import { freeze, thaw } from "../../../container/cgroups/freezer.ts";
-import { failpoint } from "../../../container/failpoints.ts";
-import { loadContainer, statusOf } from "../../../container/state.ts";
+import { pauseContainer, resumeContainer } from "../../../container/pause.ts";
+import { loadContainer } from "../../../container/state.ts";
 import type { Command } from "../command.ts";
 
 export const pauseCommand: Command = {
@@ -12,11 +10,7 @@ export const pauseCommand: Command = {
   summary: "pause suspends all processes inside the container",
   run(line, { root }) {
     const [id] = line.parse(1, 1);
-    const container = loadContainer(root, id!);
-    const status = statusOf(container);
-    if (status !== "running" && status !== "created") throw new Failure("failed_precondition", "container not running");
-    freeze(container.record.cgroup_paths);
-    failpoint("pause.frozen");
+    pauseContainer(loadContainer(root, id!));
     return 0;
   },
 };
@@ -27,10 +21,7 @@ export const resume: Command = {
   summary: "resumes all processes that have been previously paused",
   run(line, { root }) {
     const [id] = line.parse(1, 1);
-    const container = loadContainer(root, id!);
-    if (statusOf(container) !== "paused") throw new Failure("failed_precondition", "container not paused");
-    thaw(container.record.cgroup_paths);
-    failpoint("resume.thawed");
+    resumeContainer(loadContainer(root, id!));
     return 0;
   },
 };

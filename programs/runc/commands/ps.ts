@@ -1,7 +1,7 @@
 // `runc ps`: the container's processes, in the words of the host's ps.
 
 import { Failure } from "../../../base/errors.ts";
-import { allProcesses, mainPath } from "../../../container/cgroups/manager.ts";
+import { pidsAsJson, processesOf } from "../../../container/processes.ts";
 import { loadContainer } from "../../../container/state.ts";
 import { door } from "../../../linux/door.ts";
 import * as fs from "../../../linux/fd.ts";
@@ -16,14 +16,9 @@ export const ps: Command = {
   run(line, { root, variable }) {
     const format = line.flags.string("format", "f", "select one of: table or json", "table");
     const [id, ...options] = line.parse(1, Number.POSITIVE_INFINITY);
-    const { record } = loadContainer(root, id!);
-    if (mainPath(record.cgroup_paths) === null) {
-      const reason = "unable to get all container pids: cgroups not configured for container";
-      throw new Failure("failed_precondition", reason);
-    }
-    const pids = allProcesses(record.cgroup_paths);
+    const pids = processesOf(loadContainer(root, id!));
     if (format.value === "json") {
-      print(`${pids.length === 0 ? "null" : JSON.stringify(pids)}\n`);
+      print(pidsAsJson(pids));
       return 0;
     }
     if (format.value !== "table") throw new Failure("invalid_argument", "invalid format option");

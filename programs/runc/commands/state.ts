@@ -1,6 +1,6 @@
 // `runc state`: what a container is, as JSON.
 
-import { loadContainer, stateOf } from "../../../container/state.ts";
+import { loadContainer, stateAsJson } from "../../../container/state.ts";
 import { type Command, print } from "../command.ts";
 
 export const state: Command = {
@@ -9,10 +9,7 @@ export const state: Command = {
   summary: "output the state of a container",
   run(line, { root }) {
     const [id] = line.parse(1, 1);
-    const { annotations, owner: _, ...rest } = stateOf(loadContainer(root, id!));
-    // The original leaves the owner empty here and fills it in `list`.
-    const some = Object.keys(annotations).length > 0;
-    print(JSON.stringify({ ...rest, ...(some ? { annotations } : {}), owner: "" }, null, 2));
+    print(stateAsJson(loadContainer(root, id!)));
     return 0;
   },
 };

@@ -3,13 +3,10 @@
 import { Failure } from "../../../base/errors.ts";
 import { BadValue, parseGoInt, parseGoUint } from "../../../base/flags/go.ts";
 import type { Json } from "../../../base/json.ts";
-import { parseConfig } from "../../../container/plan.ts";
 import { updateSchemata } from "../../../container/resctrl.ts";
 import { readResources } from "../../../container/spec/schema.ts";
 import { loadContainer } from "../../../container/state.ts";
-import { updateContainer } from "../../../container/update.ts";
-import { door } from "../../../linux/door.ts";
-import { readAll, readText } from "../../../linux/fd.ts";
+import { resourcesFrom, updateContainer } from "../../../container/update.ts";
 import type { Command, Line } from "../command.ts";
 import type { Log } from "../log.ts";
 
@@ -44,16 +41,11 @@ export const update: Command = {
     const [id] = line.parse(1, 1);
     const container = loadContainer(root, id!);
     const { resources, resctrl } = given();
-    updateContainer(container, readResources(file.value === "" ? resources : readFrom(file.value), "resources"));
+    updateContainer(container, file.value === "" ? readResources(resources, "resources") : resourcesFrom(file.value));
     if (resctrl !== null) updateSchemata(container.record.intel_rdt_path, resctrl);
     return 0;
   },
 };
-
-function readFrom(file: string): Json {
-  const text = file === "-" ? door().decode(readAll(0)) : readText(file);
-  return parseConfig(text, file === "-" ? "standard input" : file);
-}
 
 interface GivenLimits {
   resources: Json;

@@ -19,7 +19,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskExit } from "../../api/containerd/gen/task_events.ts";
 import { FRAME_END } from "../../api/task/attach.ts";
-import { FOREVER, killAgainAndAgain } from "./shim-kills.ts";
+import { FOREVER, killAgainAndAgain, tellEnd, UNTIL_TOLD } from "./shim-kills.ts";
 import { Attached, SHIM, ShimLab, type Spec, skip } from "./shim-lab.ts";
 import { type Entry, entriesOf, SCHEMES, type Scheme } from "./shim-logs.ts";
 
@@ -81,7 +81,8 @@ for (const scheme of SCHEMES) {
   test(`${scheme}: a long line that is unfinished when the shim is killed is whole in the log, in parts`, {
     skip,
   }, async () => {
-    const script = `i=0; while [ $i -lt 400 ]; do printf '%0100d' $i; i=$((i+1)); usleep 500; done; echo; echo end`;
+    const line = "i=0; while [ $i -lt 400 ]; do printf '%0100d' $i; i=$((i+1)); usleep 500; done";
+    const script = `${line}; ${UNTIL_TOLD}; echo; echo end`;
     await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
     await lab.create(logged(lab, "", scheme));
     await lab.task.start({ id: lab.id });
@@ -90,6 +91,7 @@ for (const scheme of SCHEMES) {
       await lab.killShim();
       await lab.adopt();
     }
+    tellEnd(lab);
     assert.equal((await lab.task.wait({ id: lab.id })).exitStatus, 0);
     const parts = entries(lab, scheme).map(({ line }) => line);
     assert.deepEqual(
@@ -106,7 +108,7 @@ test("executed processes go on, and their ends are told by the shim that took ov
   await lab.create();
   await lab.task.start({ id: lab.id });
   const output = join(lab.folder, "exec.txt");
-  const script = "i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); usleep 1000; done; exit 5";
+  const script = `i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); usleep 1000; done; ${UNTIL_TOLD}; exit 5`;
   await lab.task.exec({
     id: lab.id,
     execId: "one",
@@ -119,6 +121,7 @@ test("executed processes go on, and their ends are told by the shim that took ov
   await lab.killShim();
   await lab.adopt();
   assert.equal((await lab.task.state({ id: lab.id, execId: "one" })).pid, pid);
+  tellEnd(lab);
   assert.equal((await lab.task.wait({ id: lab.id, execId: "one" })).exitStatus, 5);
   assert.equal(readFileSync(output, "utf8"), Array.from({ length: 200 }, (_, at) => `${at}\n`).join(""));
   await lab.task.delete({ id: lab.id, execId: "one" });
@@ -271,8 +274,7 @@ test("the next shim may be another file, as after an upgrade", { skip }, async (
 });
 
 test("attached clients who come back get each line once", { skip }, async () => {
-  // It stays a little: what lies in the pipes of a container that ends while no shim is there is lost here.
-  const script = `${FOREVER.replace("while true", "while [ $n -lt 4000 ]")}; sleep 1`;
+  const script = `${FOREVER.replace("while true", "while [ $n -lt 4000 ]")}; ${UNTIL_TOLD}`;
   await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
   await lab.create(logged(lab));
   const path = join(lab.folder, "attach.sock");
@@ -293,6 +295,7 @@ test("attached clients who come back get each line once", { skip }, async () => 
     clients = clients.map((before) => new Attached(path, 1, before));
     await all("the subscriptions", ({ frames }) => frames.length > 0);
   }
+  tellEnd(lab);
   await lab.task.wait({ id: lab.id });
   await all("the ends", ({ ended }) => ended);
   assert(clients.every(({ frames }) => frames.at(-1)!.type === FRAME_END));

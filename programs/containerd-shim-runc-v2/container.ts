@@ -14,7 +14,7 @@ import { createLine, execLine, type Line, restoreLine } from "./call/lines.ts";
 import { removeContainer, statusOf } from "./call/repeat.ts";
 import { Runc } from "./call/runc.ts";
 import { type Group, groupOfProcess } from "./cgroup/group.ts";
-import { OomWatch } from "./cgroup/oom.ts";
+import { memoryKills, OomWatch } from "./cgroup/oom.ts";
 import { CriuWork } from "./criu-work.ts";
 import { Execs } from "./execs.ts";
 import { killAll, killExec, pidsOf, sharesPids } from "./kill.ts";
@@ -112,12 +112,13 @@ export class Container {
     return this.#lock.run(async () => {
       requireState("start", process.status);
       process.beginStart();
+      const kills = memoryKills(this.#group);
       try {
         if (process.pid === 0) await this.#restore();
         else await this.#runc.run("OCI runtime start failed", ["start", this.id]);
         process.status = "running";
         announce.start(this.#shim.events, this);
-        this.#watchMemory();
+        this.#watchMemory(kills);
       } finally {
         this.#released(process);
       }
@@ -248,7 +249,7 @@ export class Container {
     } catch (thrown) {
       if (isRunning(this.init)) throw thrown;
     }
-    if (this.init.status !== "created") this.#watchMemory();
+    if (this.init.status !== "created") this.#watchMemory(memoryKills(this.#group));
   }
 
   /** Whether it lives. */
@@ -342,10 +343,11 @@ export class Container {
     this.execs.changed();
   }
 
-  #watchMemory(): void {
+  /** Tells kills beyond those that are `seen`, and from now on each. */
+  #watchMemory(seen: bigint): void {
     if (this.#group === null) return;
     const killed = () => announce.oom(this.#shim.events, this);
-    this.#oom = new OomWatch(this.#shim.runtime.loop, this.#group, killed);
+    this.#oom = new OomWatch(this.#shim.runtime.loop, this.#group, { seen, killed });
   }
 
   async #exited(process: Process, ended: Ended): Promise<void> {

@@ -41,7 +41,7 @@ import { TtrpcServer } from "../../wire/ttrpc/server.ts";
 const BIN = process.env["GANTRY_BIN"] ?? join(import.meta.dirname, "../../dist/bin");
 export const SHIM = join(BIN, "containerd-shim-runc-v2");
 /** Ours; GANTRY_TEST_RUNC names another, such as Debian's (test/swap/shim.test.ts has that one, too). */
-const RUNC = process.env["GANTRY_TEST_RUNC"] ?? join(BIN, "runc");
+export const RUNC = process.env["GANTRY_TEST_RUNC"] ?? join(BIN, "runc");
 export const skip = existsSync(SHIM) && existsSync(RUNC) && process.getuid?.() === 0 ? false : "needs a build and root";
 const APPLETS = ["seq", "dd", "yes", "head", "tty", "stty", "ps", "kill", "printf", "usleep", "wc", "ls", "tail"];
 

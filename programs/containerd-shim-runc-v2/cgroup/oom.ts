@@ -14,6 +14,13 @@ const IN_MODIFY = 2;
 /** An inotify event with a name is at most 272 bytes. */
 const EVENT_SIZE = 512;
 
+/** How many processes of the group the kernel has killed for want of memory. */
+export function memoryKills(group: Group | null): bigint {
+  if (group === null) return 0n;
+  const file = group.unified ? "memory.events" : "memory.oom_control";
+  return readTable(group, "memory", file).get("oom_kill") ?? 0n;
+}
+
 export class OomWatch {
   readonly #loop: Loop;
   readonly #group: Group;
@@ -22,19 +29,21 @@ export class OomWatch {
   #control: fd.Fd | null = null;
   #seen: bigint;
 
-  /** Watches as far as this machine lets it; without a memory controller there is nothing to tell. */
-  constructor(loop: Loop, group: Group, killed: () => void) {
+  /** Watches as far as this machine lets it; without a memory controller there is nothing to tell. `seen`: the kills
+   *  (memoryKills) that are known already. */
+  constructor(loop: Loop, group: Group, how: { seen: bigint; killed: () => void }) {
     this.#loop = loop;
     this.#group = group;
-    this.#killed = killed;
-    this.#seen = this.#count();
+    this.#killed = how.killed;
+    this.#seen = how.seen;
     this.#fd = this.#open();
     if (this.#fd !== null) loop.watch(this.#fd.number, EPOLLIN, () => this.#woken());
+    this.check();
   }
 
   /** Looks now. */
   check(): void {
-    const count = this.#count();
+    const count = memoryKills(this.#group);
     if (count <= this.#seen) return;
     this.#seen = count;
     this.#killed();
@@ -46,11 +55,6 @@ export class OomWatch {
     this.#control?.close();
     this.#fd = null;
     this.#control = null;
-  }
-
-  #count(): bigint {
-    const file = this.#group.unified ? "memory.events" : "memory.oom_control";
-    return readTable(this.#group, "memory", file).get("oom_kill") ?? 0n;
   }
 
   #woken(): void {

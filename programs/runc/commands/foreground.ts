@@ -52,6 +52,8 @@ export class Foreground {
       if (ready[0]) {
         const code = this.#handleSignals(pid, terminal);
         if (code !== null) {
+          // What a program says right before its end counts.
+          if (unready >= 0) isReady(readiness!);
           if (terminal !== null) drain(terminal.number);
           return code;
         }

@@ -116,7 +116,8 @@ test("ctr runs a container through our shim and gets output and exit code", { sk
 
 test("a hundred thousand lines arrive through the client's FIFO", { skip }, () => {
   const expected = Array.from({ length: 100_000 }, (_, at) => `${at + 1}\n`).join("");
-  assert(run("many", "/bin/seq", "1", "100000").stdout === expected);
+  // ctr 1.6 throws away what it has not read of the output when it hears of the exit.
+  assert(run("many", "/bin/sh", "-c", "/bin/seq 1 100000; /bin/sleep 1").stdout === expected);
 });
 
 test("exec, pause, resume, ps, metrics and kill work on a detached container", { skip }, async () => {

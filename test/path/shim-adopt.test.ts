@@ -21,7 +21,7 @@ import { TaskExit } from "../../api/containerd/gen/task_events.ts";
 import { FRAME_END } from "../../api/task/attach.ts";
 import { FOREVER, killAgainAndAgain, tellEnd, UNTIL_TOLD } from "./shim-kills.ts";
 import { Attached, SHIM, ShimLab, type Spec, skip } from "./shim-lab.ts";
-import { type Entry, entriesOf, SCHEMES, type Scheme } from "./shim-logs.ts";
+import { type Entry, entriesOf, entriesSoFar, SCHEMES, type Scheme } from "./shim-logs.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
@@ -194,7 +194,7 @@ test("a container that ended while no shim was there has its output, and its sta
     await using lab = await ShimLab.start(["/bin/sh", "-c", script]);
     const { pid } = await lab.create(logged(lab));
     await lab.task.start({ id: lab.id });
-    await lab.eventually("the first line", () => existsSync(join(lab.folder, "log")) && entries(lab).length === 1);
+    await lab.eventually("the first line", () => entriesSoFar(join(lab.folder, "log"), "json-file").length === 1);
     const record = JSON.parse(readFileSync(join(lab.path, "task.json"), "utf8"));
     const open = (path: string) => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const pidfd = open(`/proc/${record.holder.shim}/fd/${record.holder.pidfd}`);

@@ -19,6 +19,15 @@ export function entriesOf(path: string, scheme: Scheme): Entry[] {
   return scheme === "local" ? messagesOf(bytes) : objectsOf(bytes.toString());
 }
 
+/** Nothing while there is no log, or while a write is under way, of which a reader may see a part. */
+export function entriesSoFar(path: string, scheme: Scheme): Entry[] {
+  try {
+    return entriesOf(path, scheme);
+  } catch {
+    return [];
+  }
+}
+
 function objectsOf(text: string): Entry[] {
   assert(text === "" || text.endsWith("}\n"));
   const lines = text.split("\n").filter(Boolean);

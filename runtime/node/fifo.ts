@@ -6,7 +6,7 @@ import { Socket } from "node:net";
 /** Opened before the writer comes: there is no end before the first writer left. */
 export function openFifoReader(path: string): Socket {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: true, writable: false });
+  return new Socket({ fd, readable: true, writable: false, allowHalfOpen: true });
 }
 
 /** Fails with ENXIO while nobody reads. */

@@ -8,10 +8,15 @@
 
 import { closeSync, constants, existsSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../../../base/errors.ts";
 import { holdFifo, openFifoReader, openFifoWriter } from "../../../runtime/node/fifo.ts";
 import type { ContainerStreams, OutputSink, StdinWriter } from "../containers/container.ts";
 import type { LogWriter } from "./logwriter.ts";
+
+/** Milliseconds for a shim to open a process's stdin, and between two attempts to find it open. */
+const READER_TIMEOUT_MS = 2000;
+const READER_INTERVAL_MS = 5;
 
 export interface FifoPaths {
   stdin: string | null;
@@ -61,7 +66,15 @@ export class FifoStreams implements ContainerStreams {
   async openStdin(): Promise<StdinWriter | null> {
     const path = this.#paths.stdin;
     if (path === null) return null;
-    return new FifoStdin(openFifoWriter(path), this.#closeStdin);
+    for (const late = performance.now() + READER_TIMEOUT_MS; ; await sleep(READER_INTERVAL_MS)) {
+      try {
+        return new FifoStdin(openFifoWriter(path), this.#closeStdin);
+      } catch (thrown) {
+        // Nobody reads it yet, or not any more.
+        const waits = (thrown as NodeJS.ErrnoException).code === "ENXIO" && !this.#ended && performance.now() < late;
+        if (!waits) throw thrown;
+      }
+    }
   }
 
   async drained(limitMs: number): Promise<void> {
